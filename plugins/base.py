@@ -63,6 +63,8 @@ class Backbone:
     pretrained: ClassVar[str] = "imagenet"
     """Name of the family's pretrained weights, which `load` uses by default; "none" if the family
     has no pretrained weights."""
+    weights_licence: ClassVar[str] = ""
+    """Licence of these weights, as those who publish them state it; "" if they state none."""
 
     def __init__(self, variant: str | None = None) -> None:
         self.variant = variant or self.default_variant

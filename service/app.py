@@ -92,6 +92,9 @@ class Classifier:
             bundle = load_verified(settings.model, settings.verify_key, "GRAFT_MODEL")
             autotune(bundle, settings)
             load_predictor(bundle, settings.device, threads=1)  # checks the golden answers
+            if settings.shadow:
+                challenger = load_verified(settings.shadow, settings.verify_key, "GRAFT_SHADOW")
+                load_predictor(challenger, "cpu", threads=1)
             create_runtime_directory(worker_count())
         except GraftError as error:
             sys.exit(f"graft: {error}")

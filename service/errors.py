@@ -14,6 +14,7 @@ GraftError                     the base class; the message says what failed, whe
     ├── Unauthorized           401  a missing or wrong API key
     ├── Disabled               404  an endpoint that is switched off by a setting
     ├── ModelNotFound          404  a model or version that is not served here
+    ├── NotFound               404  a page or picture that the served model does not have
     ├── RequestTimeout         408  a body that stopped arriving or arrived too slowly
     ├── ReloadRefused          409  a new model that cannot be served; the old model stays in use
     ├── PayloadTooLarge        413  too many bytes, pixels or pictures
@@ -128,6 +129,13 @@ class ModelNotFound(RequestError):
 
     status = 404
     code = "model_not_found"
+
+
+class NotFound(RequestError):
+    """The served model does not have this page or picture."""
+
+    status = 404
+    code = "not_found"
 
 
 class RequestTimeout(RequestError):

@@ -133,6 +133,26 @@ class Metrics:
             registry=registry,
         )
 
+        self.shadow_pictures = Counter(
+            "graft_shadow_pictures_total",
+            "Pictures sampled for the challenger: agree, disagree, failed or shed (left out)",
+            ("result",),
+            registry=registry,
+        )
+        self.shadow_seconds = Histogram(
+            "graft_shadow_seconds",
+            "Processor time of the challenger for one picture: decoding and the call of the model",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.shadow_info = Gauge(
+            "graft_shadow_info",
+            "1 for the challenger in use",
+            ("name", "version"),
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+
     def initialize(self, endpoints: Iterable[str]) -> None:
         """Create the series of these endpoints (paths) and of all error codes, with the value 0."""
         for endpoint in endpoints:
@@ -156,6 +176,14 @@ class Metrics:
             if label not in self._by_class and self._has_room("counter", (label,)):
                 self._by_class[label] = self.predictions.labels(label)
 
+    def show_challenger(self, manifest: Manifest, is_used: bool = True) -> None:
+        """Set `graft_shadow_info` of a challenger, and create the series of all results."""
+        labels = (manifest.name, manifest.version)
+        if self._has_room("gauge_livemax", labels):
+            self.shadow_info.labels(*labels).set(is_used)
+        for result in ("agree", "disagree", "failed", "shed"):
+            self.shadow_pictures.labels(result)
+
     def show_runtime(self, runtime: RuntimeInfo) -> None:
         """Set `graft_runtime_info` for the device in use."""
         fallback = str(runtime.is_fallback).lower()
@@ -167,6 +195,10 @@ class Metrics:
         self.pictures.inc()
         if label in self._by_class:
             self._by_class[label].inc()
+
+    def count_shadow(self, result: str) -> None:
+        """Count a picture that was sampled for the challenger."""
+        self.shadow_pictures.labels(result).inc()
 
     def exposition(self) -> bytes:
         """Return the merged values of all workers in Prometheus' text format."""
@@ -203,13 +235,13 @@ def _store_values_in(shared: RuntimeDirectory | None) -> None:
 
 
 class _ServedModelFilter(Collector):
-    """Hides the series of models that are no longer served (`graft_model_info` = 0)."""
+    """Hides models that are no longer served, and challengers that are no longer used (value 0)."""
 
     def __init__(self, families: Iterable[Metric]) -> None:
         self._families = families
 
     def collect(self) -> Iterator[Metric]:
         for family in self._families:
-            if family.name == "graft_model_info":
+            if family.name in ("graft_model_info", "graft_shadow_info"):
                 family.samples = [sample for sample in family.samples if sample.value]
             yield family

@@ -90,6 +90,14 @@ class BatchAnswer(BaseModel):
     model: ModelName
 
 
+class RequestLimits(BaseModel):
+    """The limits on a request, as GET /model shows them."""
+
+    pictures: int = Field(description="largest number of pictures in a request")
+    picture_bytes: int = Field(description="largest size of a picture, in bytes")
+    request_bytes: int = Field(description="largest size of the body of a request, in bytes")
+
+
 class Reloaded(BaseModel):
     """The response to POST /admin/reload: the model before and the model after the reload."""
 

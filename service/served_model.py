@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.bundle.reading import Bundle
+from service.bundle.samples import read_samples
 from service.engine.classification import Classification
 from service.engine.device import fallback_warning, load_predictor, runtime_info
 from service.engine.predictor import Predictor
@@ -19,6 +20,7 @@ from service.engine.session_config import TuningResult
 from service.errors import DeadlineExceeded
 from service.imaging import Limits
 from service.metrics import Metrics
+from service.monitoring.shadow import Shadow
 from service.schemas import classified_json
 from service.server import tracing
 from service.server.bentoml_configuration import worker_count
@@ -47,12 +49,17 @@ async def wait_for_answer(job: Job[Classification]) -> Classification:
 class ServedModel:
     """A loaded model that classifies pictures; a reload replaces the whole object.
 
+    Attributes:
+        report: its report, an HTML page; None if it has none, or if GRAFT_SHOW_PICTURES is false.
+        samples: sample pictures, as JPEGs; empty if GRAFT_SHOW_PICTURES is false.
+
     Args:
         bundle: a verified bundle.
         tuning: the number of sessions, of threads per session, and of pictures per batch.
         settings: only the device, the threads, the limits on pictures, the size of the queue, the
-            deadline, top_k, the confidence and the novelty are used.
+            deadline, top_k, the confidence, the novelty and show_pictures are used.
         metrics: the metrics in which this object records pictures, durations, model and device.
+        shadow: is offered every picture file that was classified.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
@@ -60,16 +67,23 @@ class ServedModel:
     """
 
     def __init__(
-        self, bundle: Bundle, tuning: TuningResult, settings: Settings, metrics: Metrics
+        self,
+        bundle: Bundle,
+        tuning: TuningResult,
+        settings: Settings,
+        metrics: Metrics,
+        shadow: Shadow | None = None,
     ) -> None:
         self.bundle, self.tuning = bundle, tuning
         self.manifest = bundle.manifest
-        self._settings, self._metrics = settings, metrics
+        self._settings, self._metrics, self._shadow = settings, metrics, shadow
         choice = tuning.choice
         threads = settings.usable_threads()
         self._predictor = load_predictor(
             bundle, settings.device, choice.session_threads, choice.sessions
         )
+        self.report = bundle.report() if settings.show_pictures else None
+        self.samples = read_samples(bundle) if settings.show_pictures else []
         self.fallback = fallback_warning(settings.device, self._predictor)
         self.runtime = runtime_info(settings.device, self._predictor, worker_count(), threads)
         # Pass functions, not bound methods: a reference cycle through this object would keep the
@@ -89,6 +103,11 @@ class ServedModel:
     def is_full(self) -> bool:
         """Whether the queue is full, so that no further picture is admitted."""
         return self._scheduler.is_full
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether fewer pictures are admitted than half the number of threads."""
+        return self._scheduler.is_calm
 
     @contextmanager
     def admit(self, pictures: int) -> Iterator[None]:
@@ -144,6 +163,8 @@ class ServedModel:
         classification = await self._answer(job)
         best = self._predictor.classes[int(classification.probabilities.argmax())]
         self._metrics.count_prediction(best)
+        if self._shadow and isinstance(picture, bytes):
+            self._shadow.offer(picture, best)
         return classification
 
     async def _answer(self, job: Job[Classification]) -> Classification:

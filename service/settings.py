@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from service.api_keys import read_keys, split_keys
-from service.errors import SettingError
 from service.imaging import MAX_PIXELS, Limits
 from service.system.resources import usable_cores
-from service.system.variables import PREFIX, refuse_typing_error
+from service.system.variables import read_fields
 
 _ORIGIN: Final = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s*]+")
 MAX_WAIT_SECONDS: Final = 30.0
@@ -43,6 +42,11 @@ class Settings(BaseModel):
         True,
         description="whether results say if the picture is like the training pictures (`known`, "
         "`novelty`)",
+    )
+    show_pictures: bool = Field(
+        True,
+        description="whether clients get the pictures of the training data that a bundle contains: "
+        "its report, and sample pictures in /ui",
     )
     max_image_bytes: int = Field(40 * _MIB, ge=1, description="largest accepted picture, in bytes")
     max_request_bytes: int = Field(64 * _MIB, ge=1, description="limit on a request body, in bytes")
@@ -125,8 +129,18 @@ class Settings(BaseModel):
         description="path of a public key (PEM): only bundles signed with the matching private key "
         "are served; empty = bundles need no signature",
     )
+    shadow: str = Field(
+        "",
+        description="BentoML tag or bundle folder of a challenger: a model that classifies a share "
+        "of the pictures after they were answered, to compare it; empty = none",
+    )
+    shadow_share: float = Field(
+        0.1, ge=0, le=1, description="share of the pictures that the challenger is shown"
+    )
     reload: bool = Field(
-        False, description="allow POST /admin/reload and SIGHUP to load another model"
+        False,
+        description="allow POST /admin/reload and SIGHUP to load another model; with the tag of a "
+        "champion in GRAFT_MODEL, also load each new champion",
     )
     access_log: bool = Field(False, description="log each request as a line of JSON")
     threads: int = Field(
@@ -186,18 +200,7 @@ class Settings(BaseModel):
                 similar to a setting or contains a word such as TOKEN. If GRAFT_TOKEN were ignored,
                 anybody could use the service.
         """
-        names = [PREFIX + field.upper() for field in cls.model_fields]
-        for name in sorted(environment.keys() - set(names)):
-            refuse_typing_error(name, names)
-        values = {
-            field: environment[PREFIX + field.upper()]
-            for field in cls.model_fields
-            if environment.get(PREFIX + field.upper())
-        }
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise SettingError("; ".join(_explain(problem) for problem in error.errors())) from None
+        return read_fields(cls, environment)
 
     @property
     def requires_keys(self) -> bool:
@@ -228,12 +231,3 @@ class Settings(BaseModel):
 
 def _split(text: str) -> list[str]:
     return [item for part in text.split(",") if (item := part.strip())]
-
-
-def _explain(problem: Mapping[str, object]) -> str:
-    location, message = problem["loc"], str(problem["msg"]).removeprefix("Value error, ")
-    if not (isinstance(location, tuple) and location):
-        return message
-    field = str(location[0])
-    value = f" (={problem['input']!r})" if Settings.model_fields[field].repr else ""
-    return f"{PREFIX}{field.upper()}{value}: {message}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 from service.api_keys import ApiKeys
 from service.bundle.manifest import Manifest
@@ -11,6 +12,7 @@ from service.bundle.signature import load_verified
 from service.engine.autotune import load_tuning
 from service.engine.session_config import TuningResult
 from service.metrics import Metrics
+from service.monitoring.shadow import Shadow, start_challenger
 from service.served_model import ServedModel
 from service.server.runtime_directory import RuntimeDirectory
 from service.server.upload_quota import UploadQuota
@@ -45,15 +47,26 @@ class ServiceState:
         self.metrics = Metrics(shared=runtime_directory)
         self.api_keys = ApiKeys(settings.keys())
         self.upload_quota = UploadQuota(settings.max_upload_bytes)
-        self.model = ServedModel(bundle, tuning, settings, self.metrics)
+        self.shadow: Shadow | None = None
+        if settings.shadow:
+            challenger, share = start_challenger(settings), settings.shadow_share
+            self.shadow = Shadow(challenger, share, self.metrics, lambda: self.model.is_calm)
+        self.model = ServedModel(bundle, tuning, settings, self.metrics, self.shadow)
         self.is_draining = False
         self._reload_lock = asyncio.Lock()
+
+    @property
+    def versions(self) -> str:
+        """The version of the served model; after a `+`, that of the challenger if there is one."""
+        version = self.model.manifest.version
+        return f"{version}+{self.shadow.challenger.manifest.version}" if self.shadow else version
 
     async def reload(self) -> Manifest:
         """Load the model that GRAFT_MODEL names now, check its golden answers, and serve it.
 
-        Until the new model is loaded, the current model answers requests. The service keeps the
-        current model if anything fails, or if GRAFT_MODEL still names the same model.
+        The challenger that GRAFT_SHADOW names is loaded again, too. Until the new models are
+        loaded, the current model answers requests. The service keeps its models if anything fails,
+        and a model if the variable still names the same one.
 
         Returns:
             The manifest of the model that was served before.
@@ -66,15 +79,21 @@ class ServiceState:
         """
         async with self._reload_lock:
             old = self.model
-            new = await asyncio.to_thread(self._load_if_changed)
+            new = await asyncio.to_thread(self._load_changed_models)
             if new is not None:
                 self.model = new
                 await asyncio.to_thread(old.close)
             return old.manifest
 
     def close(self) -> None:
-        """Finish all admitted pictures, then stop the model's threads."""
+        """End the challenger, finish all admitted pictures, then stop the model's threads."""
+        if self.shadow:
+            self.shadow.close()
         self.model.close()
+
+    def _load_changed_models(self) -> ServedModel | None:
+        with self.shadow.reload(self.settings) if self.shadow else nullcontext():
+            return self._load_if_changed()
 
     def _load_if_changed(self) -> ServedModel | None:
         bundle = load_verified(self.settings.model, self.settings.verify_key, "GRAFT_MODEL")
@@ -83,4 +102,4 @@ class ServiceState:
         # Do not autotune here: while requests are running, all measurements would be too slow.
         previous = self.model.tuning.model_copy(update={"curve": ()})
         tuning = load_tuning(bundle, self.settings) or previous
-        return ServedModel(bundle, tuning, self.settings, self.metrics)
+        return ServedModel(bundle, tuning, self.settings, self.metrics, self.shadow)

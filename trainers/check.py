@@ -13,15 +13,11 @@ from pathlib import Path
 
 from service.cli.arguments import WRONG_USE, CommandParser
 from service.cli.os_errors import explain_error
-from service.errors import GraftError, SettingError
-from service.system.folders import expand_home
+from service.errors import GraftError
 from service.system.interrupts import INTERRUPTED, TERMINATED, cleanup_on_signal, exit_on_signals
+from trainers.cli.data_option import add_data_option
 from trainers.cli.log_output import set_up_logging
 from trainers.progress import Progress
-
-MAX_CACHE_BYTES = 1e12
-"""Practically no limit: a check writes only small records, and must not evict the records of
-training runs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,6 +38,7 @@ def _check(options: argparse.Namespace) -> int:
     from service.imaging import configure_process
     from service.system.folders import cache_folder
     from trainers.cache.array_cache import Cache
+    from trainers.cache.eviction import NO_LIMIT_BYTES
     from trainers.dataset import grouping, scanning, splitting
     from trainers.dataset.dataset import check_classes, load_dataset
     from trainers.dataset.findings import checks, finding
@@ -50,7 +47,7 @@ def _check(options: argparse.Namespace) -> int:
     set_up_logging(options.quiet)
     with tempfile.TemporaryDirectory() as folder, cleanup_on_signal(lambda: shutil.rmtree(folder)):
         progress, work = Progress(options.quiet), Path(folder)
-        cache = Cache(cache_folder() / "arrays", MAX_CACHE_BYTES, work, progress)
+        cache = Cache(cache_folder() / "arrays", NO_LIMIT_BYTES, work, progress)
         dataset = load_dataset(scanning.scan(options.data), cache)
     dataset = grouping.assign_sources(dataset, options.group)
     findings = checks.run_checks(dataset, options.image_size)
@@ -78,14 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "trained on or, with --strict, any finding.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--data",
-        type=_folder,
-        required=True,
-        metavar="DIR",
-        help="folder with one sub-folder per class, or with split folders (train/, val/, test/) "
-        "that have such sub-folders; or a Zip or tar archive of either",
-    )
+    add_data_option(parser)
     parser.add_argument(
         "--image-size",
         type=_size,
@@ -109,15 +99,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quiet", action="store_true", help="do not show the progress")
     parser.add_argument("--json", action="store_true", help="print the findings to stdout as JSON")
     return parser
-
-
-def _folder(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("the path is empty; use . for the current folder")
-    try:
-        return expand_home(text, "HOME")
-    except SettingError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _size(text: str) -> int:

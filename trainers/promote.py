@@ -1,104 +1,122 @@
-"""Make a new model `latest` unless it is worse than the old: `python -m trainers.promote NEW`."""
+"""Make a new model the champion unless it is worse than the old: `python -m trainers.promote NEW`.
+
+`--rollback` makes the previous champion the champion again.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from service.cli.arguments import WRONG_USE, CommandParser
 from service.cli.os_errors import explain_error
-from service.errors import BundleError, GraftError
+from service.errors import GraftError, UsageError
 from service.system.interrupts import INTERRUPTED, TERMINATED, exit_on_signals
-from trainers.cli.log_output import set_up_logging
-from trainers.progress import log
+from trainers.cli.log_output import log_line, set_up_logging
+from trainers.progress import Progress, log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code.
 
-    0 = the models were compared, no matter which is better; 2 = wrong use or bad data.
+    0 = done, no matter which model is better; 2 = wrong use or bad data.
     """
-    set_up_logging(is_quiet=False)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    set_up_logging(is_quiet=False, is_json="--json" in arguments)  # for errors while parsing
     codes = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
-    with exit_on_signals(codes, lambda: "graft: stopped"):
+    started = time.monotonic()
+    with exit_on_signals(codes, lambda: log_line("graft: stopped")):
         try:
             options = _parser().parse_args(arguments)
-            print(promote(options.new, options.over, options.data))
+            result = _run(options)
         except (GraftError, OSError) as error:
             log.error("graft: %s", explain_error(error))
             return WRONG_USE
+    result["seconds"] = round(time.monotonic() - started, 1)
+    print(json.dumps(result) if options.json else result["champion"])
     return 0
 
 
-def promote(new: Path, over: str | None, data: Path) -> str:
-    """Make a new model the latest if it is at least as accurate as an old one.
-
-    Both models classify the test pictures of the new model, except those that the old model was
-    trained or validated on. If the new model is less accurate, it does not stay the latest: the old
-    model becomes the latest again, unless a third model is the latest.
-
-    Args:
-        new: the path of a bundle, or of a folder of bundles. In such a folder, the newest bundle is
-            the new model.
-        over: the old model, as a BentoML tag or the path of a bundle; None means the latest model
-            with the name of the new one.
-        data: the folder of pictures that the new model was trained on.
-
-    Returns:
-        The tag of the model that is the latest now.
+def _run(options: argparse.Namespace) -> dict[str, Any]:
+    """Promote or roll back; return what --json prints, with the tag of the champion.
 
     Raises:
-        GraftError: a model or a picture cannot be found or used, or no picture is left to compare
-            the models with.
+        GraftError: the options do not fit together; a model cannot be found or used; no picture is
+            left to compare the models with; or there is no champion to roll back to.
     """
-    from service.bundle import store
-    from service.bundle.reading import Bundle
-    from service.imaging import configure_process
-    from trainers.evaluation import promotion
-
-    configure_process()
-    bundle = promotion.find_newest(new)
-    old = Bundle.read(store.resolve(over or f"{bundle.manifest.name}:latest"))
-    if over is None and old.manifest.id == bundle.manifest.id:
-        raise BundleError(
-            f"{bundle.path} is already the latest model with its name, so there is no other model "
-            "to compare it with: name the old model with --over"
+    if (options.new is None) == (options.rollback is None):
+        raise UsageError(
+            "give either a new model, e.g. `artifacts`, or --rollback; --help explains both"
         )
-    return promotion.promote(bundle, old, data)
+    from service.imaging import configure_process
+    from service.system.folders import cache_folder
+    from trainers.config import DEMO
+    from trainers.dataset.samples import draw_samples
+    from trainers.promoting import decision
+
+    if options.rollback is not None:
+        return decision.roll_back(options.rollback)
+    configure_process()
+    new = decision.find_bundle(options.new)
+    data = draw_samples(cache_folder()) if options.data == DEMO else Path(options.data)
+    progress = Progress(is_json=options.json)
+    return decision.promote(new, options.over, data, options.accept_class_losses, progress)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(
         prog="python -m trainers.promote",
-        description="Compare a new model with an old one on the test pictures of the new model, "
-        "except pictures that the old model was trained or validated on. If the new model is at "
-        "least as accurate, it becomes `latest` in BentoML's model store. If it is less "
-        "accurate and `latest`, the old model becomes `latest` again.",
-        epilog="The last line of the output is the tag of the latest model. Exit codes: 0 the "
-        "models were compared, no matter which is better; 2 wrong use or bad data.",
+        description="Compare a new model with the champion on the test pictures of both that "
+        "neither was trained or validated on. If it classifies at least as many of them correctly, "
+        "and no class clearly loses, it becomes the champion. The champion is NAME:champion and "
+        "NAME:latest in BentoML's model store.",
+        epilog="The last line of the output is the tag of the champion. Exit codes: 0 done, no "
+        "matter which model is better; 2 wrong use or bad data.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "new",
         type=Path,
+        nargs="?",
         metavar="NEW",
-        help="the new model: a bundle, or a folder of bundles (the newest of them is used)",
+        help="the new model: a bundle, a folder of bundles (the newest of them is used), or a "
+        "BentoML tag",
     )
     parser.add_argument(
         "--over",
         metavar="MODEL",
-        help="the old model, as a BentoML tag or a bundle (default: the latest model with the name "
-        "of the new one)",
+        help="the model to compare with, as a BentoML tag or a bundle (default: the champion with "
+        "the name of the new model; if there is none, the latest model)",
     )
     parser.add_argument(
         "--data",
-        type=Path,
-        default=Path("data"),
+        default="data",
         metavar="DIR",
-        help="the folder of pictures that the new model was trained on (default: data)",
+        help="the folder or archive of pictures that the models were trained on; demo = the "
+        "generated sample pictures (default: data)",
+    )
+    parser.add_argument(
+        "--accept-class-losses",
+        action="store_true",
+        help="promote a model although it clearly recognises fewer pictures of a class",
+    )
+    parser.add_argument(
+        "--rollback",
+        nargs="?",
+        const="classifier",
+        metavar="NAME",
+        help="make the previous champion of this name the champion again (default: classifier)",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="write the log to stderr as JSON lines, and print all figures as a JSON object",
     )
     return parser
 

@@ -11,6 +11,7 @@ from plugins.scaling import to_imagenet_standardized
 class DenseNet(Backbone):
     family = "densenet"
     default_variant = "121"
+    weights_licence = "BSD-3-Clause"
     variants = {
         "121": Variant("DenseNet121", 224, 7_037_504, to_imagenet_standardized),
         "169": Variant("DenseNet169", 224, 12_642_880, to_imagenet_standardized),

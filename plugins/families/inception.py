@@ -11,6 +11,7 @@ from plugins.scaling import to_unit_range
 class Inception(Backbone):
     family = "inception"
     default_variant = "v3"
+    weights_licence = "Apache-2.0"
     variants = {
         "v3": Variant("InceptionV3", 299, 21_802_784, to_unit_range, min_image_size=75),
         "resnet-v2": Variant(

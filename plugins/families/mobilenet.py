@@ -25,6 +25,7 @@ class MobileNet(Backbone):
 
     family = "mobilenet"
     default_variant = "v2-1.0"
+    weights_licence = "Apache-2.0 (V1 and V2; not stated for V3)"
     variants = {
         "v1-0.25": _v1(0.25, 218_544),
         "v1-0.5": _v1(0.5, 829_536),

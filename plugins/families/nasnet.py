@@ -11,6 +11,7 @@ from plugins.scaling import to_unit_range
 class NASNet(Backbone):
     family = "nasnet"
     default_variant = "mobile"
+    weights_licence = "Apache-2.0"
     variants = {
         "mobile": Variant("NASNetMobile", 224, 4_269_716, to_unit_range),
         "large": Variant("NASNetLarge", 331, 84_916_818, to_unit_range),

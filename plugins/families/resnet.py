@@ -11,6 +11,7 @@ from plugins.scaling import to_bgr_minus_mean, to_unit_range
 class ResNet(Backbone):
     family = "resnet"
     default_variant = "50"
+    weights_licence = "MIT (V2: BSD)"
     variants = {
         "50": Variant("ResNet50", 224, 23_587_712, to_bgr_minus_mean),
         "101": Variant("ResNet101", 224, 42_658_176, to_bgr_minus_mean),

@@ -11,6 +11,7 @@ from plugins.scaling import to_bgr_minus_mean
 class VGG(Backbone):
     family = "vgg"
     default_variant = "16"
+    weights_licence = "CC BY 4.0"
     variants = {
         "16": Variant("VGG16", 224, 14_714_688, to_bgr_minus_mean),
         "19": Variant("VGG19", 224, 20_024_384, to_bgr_minus_mean),

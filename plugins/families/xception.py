@@ -11,4 +11,5 @@ from plugins.scaling import to_unit_range
 class Xception(Backbone):
     family = "xception"
     default_variant = "1"
+    weights_licence = "MIT"
     variants = {"1": Variant("Xception", 299, 20_861_480, to_unit_range, min_image_size=71)}

@@ -19,6 +19,7 @@ MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
 GOLDEN_ANSWERS: Final = "golden/answers.json"
 CALIBRATION: Final = "calibration.json"
+REPORT: Final = "report.html"
 NAME_PATTERN: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 
 
@@ -116,6 +117,11 @@ class Manifest(_Part):
     def version(self) -> str:
         """The version in the tag of the model: the first 12 hexadecimal digits of the id."""
         return self.id[:12]
+
+    @property
+    def tag(self) -> str:
+        """The tag of the model in BentoML's store: NAME:VERSION."""
+        return f"{self.name}:{self.version}"
 
     def public(self) -> dict[str, Any]:
         """Return the JSON for clients (GET /model): the version and most fields of the manifest."""

@@ -9,7 +9,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.bundle.external_data import refers_to_external_data
 from service.bundle.files import FileRecord, verify_file
-from service.bundle.manifest import CALIBRATION, GOLDEN_ANSWERS, MODEL, Manifest, read_manifest
+from service.bundle.manifest import (
+    CALIBRATION,
+    GOLDEN_ANSWERS,
+    MODEL,
+    REPORT,
+    Manifest,
+    read_manifest,
+)
 from service.errors import BundleError
 
 _NUMBERS: TypeAdapter[dict[str, list[float]]] = TypeAdapter(dict[str, list[float]])
@@ -107,6 +114,14 @@ class Bundle:
                 f"{self.path / CALIBRATION} is damaged ({error}); train the model again"
             ) from error
         return sorted(scores)
+
+    def report(self) -> bytes | None:
+        """Read the report, an HTML page; return None if the bundle has none.
+
+        Raises:
+            BundleError: the report cannot be read, or was replaced since `read`.
+        """
+        return self.content(REPORT) if REPORT in self.manifest.files else None
 
     def golden(self) -> list[tuple[Path, list[float]]]:
         """List the path of each golden picture and its probabilities, as recorded at export."""

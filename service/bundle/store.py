@@ -2,7 +2,7 @@
 
 A stored bundle is an ordinary BentoML model with the tag `<name>:<version>`: `bentoml models list`,
 `export`, `push` and `bentoml build` work as usual. The tag `<name>:latest` means the bundle that
-was saved last with that name.
+was saved last with that name, and `<name>:champion` the one that `trainers.promote` has chosen.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import bentoml
 
-from service.bundle import summary
+from service.bundle import champion, summary
 from service.bundle.files import fsync
 from service.bundle.manifest import MANIFEST
 from service.bundle.reading import Bundle
@@ -30,7 +30,7 @@ from service.system.locks import file_lock
 _STAGING = ".graft-store-"
 
 
-def save(bundle: Bundle) -> str:
+def save(bundle: Bundle, as_champion: bool = False) -> str:
     """Copy a bundle into the store, complete or not at all; return its tag `<name>:<version>`.
 
     BentoML copies directly to the final folder: a killed process would leave part of a model there.
@@ -38,16 +38,16 @@ def save(bundle: Bundle) -> str:
     `latest` even if the store already has the bundle: an earlier save may have been killed before
     this step.
 
+    Args:
+        bundle: the bundle, which may already be in the store.
+        as_champion: also make the bundle the champion of its name.
+
     Raises:
         SettingError: BENTOML_HOME is empty, or the user has no home folder for the store.
         NoLocksError: the file system of the store does not support file locks.
         OSError: the store cannot be written to.
     """
-    bentoml_home()
-    # No public name leads to the configured store: docs/decisions/private-interfaces.md.
-    from bentoml._internal.configuration.containers import BentoMLContainer
-
-    store = BentoMLContainer.model_store.get()
+    store = _model_store()
     root = Path(store._path)
     tag = bentoml.Tag(bundle.manifest.name, bundle.manifest.version)
     root.mkdir(parents=True, exist_ok=True)
@@ -56,12 +56,57 @@ def save(bundle: Bundle) -> str:
             _copy(bundle, tag, type(store)(staging))
             (root / tag.name).mkdir(exist_ok=True)
             (staging / tag.path()).rename(root / tag.path())
-        latest = staging / ".latest"
-        latest.write_text(bundle.manifest.version, encoding="utf-8")
-        fsync(latest)
-        latest.replace(root / tag.latest_path())
-        fsync(root / tag.name)
+        if as_champion:
+            history = champion.put_first(root / tag.name, bundle.manifest.version)
+            _write(root / tag.name / champion.FILE, history, staging)
+        _write(root / tag.latest_path(), bundle.manifest.version, staging)
     return str(tag)
+
+
+def roll_back(name: str) -> str:
+    """Make the previous champion of a name the champion again, and the latest; return its tag.
+
+    Champions that were deleted from the store are left out.
+
+    Raises:
+        BundleError: there is no previous champion, or it is damaged.
+        SettingError, NoLocksError, OSError: as `save`.
+    """
+    folder = Path(_model_store()._path) / name
+    champion.remove_first(folder)  # raises the error if there is no store to lock
+    with _staging(folder.parent.parent) as staging:
+        history = champion.remove_first(folder)
+        version = history.split()[0]
+        Bundle.read(folder / version)  # a damaged model must not become the champion
+        _write(folder / champion.FILE, history, staging)
+        _write(folder / "latest", version, staging)
+    return f"{name}:{version}"
+
+
+def list_champions(name: str) -> list[str]:
+    """List the tags of the champion of a name and of those before it, the champion first.
+
+    The list is empty if there is no champion. Models that were deleted from the store are listed.
+    """
+    versions = champion.read_versions(Path(_model_store()._path) / name)
+    return [f"{name}:{version}" for version in versions]
+
+
+def _model_store() -> Any:
+    bentoml_home()
+    # No public name leads to the configured store: docs/decisions/private-interfaces.md.
+    from bentoml._internal.configuration.containers import BentoMLContainer
+
+    return BentoMLContainer.model_store.get()
+
+
+def _write(path: Path, content: str, staging: Path) -> None:
+    """Replace a file of the store, so that a killed process leaves the old or the new content."""
+    written = staging / f".{path.name}"  # no folder of a model begins with a dot
+    written.write_text(content, encoding="utf-8")
+    fsync(written)
+    written.replace(path)
+    fsync(path.parent)
 
 
 @contextmanager
@@ -121,8 +166,9 @@ def resolve(reference: str, option: str = "") -> Path:
         folder = Path(reference).resolve()
         if (folder / MANIFEST).is_file():
             return folder
-        bentoml_home()
-        return Path(bentoml.models.get(reference).path).resolve()
+        return Path(_get(reference).path).resolve()
+    except champion.NoChampion:
+        raise
     except Exception as error:  # BentoML may raise anything for a damaged model.yaml
         command = command_lines.python_command("trainers.run")
         raise BundleError(
@@ -131,6 +177,18 @@ def resolve(reference: str, option: str = "") -> Path:
             f"or {f'set {option} to' if option else 'pass'} a bundle folder or a tag that "
             "`bentoml models list` shows"
         ) from error
+
+
+def _get(reference: str) -> Any:
+    store = _model_store()
+    try:
+        return bentoml.models.get(reference)  # first, because a bento may have an alias of this tag
+    except bentoml.exceptions.NotFound:
+        name = champion.name_of(reference)
+        if not name or not (Path(store._path) / name).is_dir():
+            raise
+        version = champion.current_version(Path(store._path) / name)
+        return bentoml.models.get(f"{name}:{version}")
 
 
 def _suggestion(reference: str) -> str:

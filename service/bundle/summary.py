@@ -38,8 +38,9 @@ def training_data(manifest: Manifest) -> dict[str, Any]:
 
 
 def public_manifest(manifest: Manifest) -> dict[str, Any]:
-    """Build the JSON of a manifest for GET /model: its public part, and a `TrainingData`."""
-    return {"data": training_data(manifest), **manifest.public()}
+    """Build the JSON of a manifest for GET /model: its public part, its data and its warnings."""
+    warnings = list(model_warnings(manifest))
+    return {"data": training_data(manifest), "warnings": warnings, **manifest.public()}
 
 
 def describe(manifest: Manifest) -> str:

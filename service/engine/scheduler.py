@@ -118,6 +118,11 @@ class Scheduler(Generic[Result]):
         """Whether `admit` would refuse one more picture."""
         return self._admitted >= self._max_queue_size
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether fewer pictures are admitted than half the number of threads."""
+        return 2 * self._admitted < len(self._threads)
+
     @contextmanager
     def admit(self, count: int) -> Iterator[None]:
         """Reserve places in the queue for `count` pictures until the `with` block ends.

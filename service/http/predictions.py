@@ -96,15 +96,18 @@ async def gather_all(awaitables: Iterable[Awaitable[Result]]) -> list[Result]:
     return results
 
 
-async def _classify(model: ServedModel, data: bytes, top_k: int | None) -> dict[str, object]:
+async def _classify(
+    model: ServedModel, data: bytes, top_k: int | None, *, is_file: bool = False
+) -> dict[str, object]:
     """Return the classes and probabilities of one picture, as the JSON of a `Classified`.
 
     If the bytes are not a valid picture, the error message says what they seem to be, if known.
+    `is_file`: whether the bytes surely are a whole file.
     """
     try:
         return await model.classify(data, top_k)
     except (UndecodableImage, UnsupportedMediaType) as error:
-        error.args = (with_hint(str(error), data),)
+        error.args = (with_hint(str(error), data, is_file=is_file),)
         raise
 
 
@@ -113,7 +116,7 @@ async def _classify_or_refuse(
 ) -> dict[str, object]:
     """Return the result of one picture of a batch: its classes, or an error if it is refused."""
     try:
-        return await _classify(model, check_size(data, state.settings), top_k)
+        return await _classify(model, check_size(data, state.settings), top_k, is_file=True)
     except RequestError as error:
         state.metrics.refusals.labels(error.code).inc()
         return ErrorResponse.from_error(error).model_dump()

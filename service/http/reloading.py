@@ -1,9 +1,11 @@
 """Reload the model without a restart.
 
 POST /admin/reload, or the signal SIGHUP, makes a worker load the model that GRAFT_MODEL refers to
-now. The new model must reproduce its golden answers, which were recorded when it was exported.
-Until then, the current model handles the requests. If anything fails, the current model is kept.
-After a successful reload, the other workers of the service start to reload within a second.
+now. If GRAFT_MODEL is the tag of a champion, each worker also does this when `trainers.promote` has
+changed the champion. The new model must reproduce its golden answers, which were recorded when it
+was exported. Until then, the current model handles the requests. If anything fails, the current
+model is kept. After a successful reload on request, the other workers of the service start to
+reload within a second.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from contextlib import suppress
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from service.bundle import champion, store
 from service.bundle.manifest import Manifest
 from service.errors import Disabled, GraftError, ReloadRefused
 from service.schemas import model_name
@@ -40,25 +43,29 @@ async def reload(state: ServiceState, request: Request) -> JSONResponse:
 
 
 async def watch_reloads(state: ServiceState) -> None:
-    """Reload the model on SIGHUP, and when another worker has reloaded it; run until cancelled."""
+    """Reload the model whenever there is a reason to; run until cancelled.
+
+    The reasons are a SIGHUP, a reload of another worker, and a new champion, if GRAFT_MODEL is
+    the tag of a champion.
+    """
     sighup = asyncio.Event()
     if hasattr(signal, "SIGHUP"):  # not on Windows
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, sighup.set)
     seen = None  # another worker may have reloaded while this one started
+    seen_champion = None
     while True:
         with suppress(TimeoutError):
             await asyncio.wait_for(sighup.wait(), _POLL_SECONDS)
         is_signalled = sighup.is_set()
+        sighup.clear()
         directory = state.runtime_directory
         announced = directory.last_reload() if directory else None
-        is_new = (
-            announced is not None
-            and announced != seen
-            and announced[1] != state.model.manifest.version
-        )
-        sighup.clear()
-        seen = announced  # a model that cannot be loaded is tried once, not at every poll
-        if not (is_signalled or is_new):
+        is_new = announced is not None and announced != seen and announced[1] != state.versions
+        chosen = await asyncio.to_thread(_find_champion, state.settings.model)
+        is_promoted = chosen not in (None, seen_champion, state.model.manifest.tag)
+        # A model that cannot be loaded is tried once, not at every poll.
+        seen, seen_champion = announced, chosen
+        if not (is_signalled or is_new or is_promoted):
             continue
         try:
             await _reload(state)
@@ -66,6 +73,15 @@ async def watch_reloads(state: ServiceState) -> None:
             continue  # `_reload` has logged the error
         if is_signalled:
             _announce(state)
+
+
+def _find_champion(reference: str) -> str | None:
+    """Return the tag of the champion that GRAFT_MODEL follows; None if it follows none."""
+    name = champion.name_of(reference)
+    try:
+        return next(iter(store.list_champions(name)), None) if name else None
+    except (GraftError, OSError):  # a network drive that is not there now
+        return None
 
 
 async def _reload(state: ServiceState) -> Manifest:
@@ -103,7 +119,7 @@ def _announce(state: ServiceState) -> None:
     if state.runtime_directory is None:  # a warning was logged when the service started
         return
     try:
-        state.runtime_directory.announce_reload(state.model.manifest.version)
+        state.runtime_directory.announce_reload(state.versions)
     except OSError as error:  # do not end `watch_reloads`: this worker has reloaded
         _log.error(
             "this worker has reloaded the model, but cannot tell the other workers to reload (%s); "

@@ -9,7 +9,13 @@ from typing import Final
 
 from starlette.routing import Route
 
-from service.http.pages.handlers import show_metrics, show_model, show_ui
+from service.http.pages.handlers import (
+    show_metrics,
+    show_model,
+    show_report,
+    show_sample,
+    show_ui,
+)
 from service.http.predictions import predict, predict_batch
 from service.http.reloading import reload
 from service.http.routing import Endpoint
@@ -18,6 +24,8 @@ HTTP_ENDPOINTS: Final = (
     Endpoint("POST", "/predict", predict, accepts_pictures=True),
     Endpoint("POST", "/predict_batch", predict_batch, accepts_pictures=True),
     Endpoint("GET", "/model", show_model),
+    Endpoint("GET", "/report", show_report),
+    Endpoint("GET", "/samples/{number}", show_sample),
     Endpoint("POST", "/admin/reload", reload),
 )
 """These endpoints appear in the metrics. If API keys are configured, requests need one."""

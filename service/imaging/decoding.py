@@ -142,7 +142,8 @@ def _identify_accepted(data: bytes, formats: Sequence[str]) -> ImageFormat:
         raise UnsupportedMediaType(
             f"format not supported: {image_format.name}; this model was trained without "
             f"{image_format.name} pictures and accepts only {', '.join(formats)}; convert the "
-            f"picture, e.g. with ImageMagick: magick in{image_format.suffixes[0]} out.png"
+            "picture to JPEG or PNG, e.g. with ImageMagick: "
+            f"magick in{image_format.suffixes[0]} out.png"
         )
     return image_format
 

@@ -47,14 +47,17 @@ def require_home() -> None:
 def make_paths_absolute(environment: MutableMapping[str, str] = os.environ) -> None:
     """Make relative paths in environment variables absolute.
 
-    Call this in the parent process before any of the variables is used. GRAFT_MODEL is treated
-    as a path if a bundle exists at this path, and as a tag otherwise. Paths that start with ~ are
-    not changed. Symbolic links are not resolved, so each reload follows them again.
+    Call this in the parent process before any of the variables is used. GRAFT_MODEL and
+    GRAFT_SHADOW are treated as a path if a bundle exists at this path, and as a tag otherwise.
+    Paths that start with ~ are not changed. Symbolic links are not resolved, so each reload follows
+    them again.
     """
-    names = [*_PATH_VARIABLES]
-    if (Path(environment.get("GRAFT_MODEL", "")) / MANIFEST).is_file():
-        names.append("GRAFT_MODEL")
-    for name in names:
+    bundles = [
+        name
+        for name in ("GRAFT_MODEL", "GRAFT_SHADOW")
+        if (Path(environment.get(name, "")) / MANIFEST).is_file()
+    ]
+    for name in (*_PATH_VARIABLES, *bundles):
         path = environment.get(name)
         if path and not path.startswith("~"):  # workers have the same home folder
             environment[name] = str(Path(path).absolute())

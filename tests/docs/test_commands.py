@@ -21,10 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import bentoml
 import pytest
 import yaml
 from PIL import Image
 
+from service.bundle import store
+from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
 from trainers.dataset.samples import draw_samples
 
 ROOT = Path(__file__).parents[2]
@@ -161,6 +165,17 @@ def test_a_folder_is_checked(workspace: Workspace) -> None:
     assert "4 classes" in completed.stderr + completed.stdout
 
 
+def test_a_model_is_measured_on_a_folder(workspace: Workspace, bundle: Path) -> None:
+    command = block("docs/training.md", "trainers.evaluate")
+    completed = workspace.run(command)
+    page = workspace.folder / completed.stdout.splitlines()[-1]
+    measured, trained = (
+        json.loads((folder / "metrics.json").read_text())["test"]
+        for folder in (page.parent, bundle)
+    )
+    assert measured == trained  # of this folder, only the test pictures are left
+
+
 def test_backbones_are_compared(workspace: Workspace, bundle: Path) -> None:
     command = block("docs/backbones.md", "trainers.compare")
     plugins = {"pocket,mobilenet:v3-small,resnet:50": "pocket,pocket=none"}
@@ -169,10 +184,19 @@ def test_backbones_are_compared(workspace: Workspace, bundle: Path) -> None:
     assert "python -m trainers.run --plugin pocket" in completed.stdout + completed.stderr
 
 
-def test_a_model_replaces_a_model_that_is_not_better(workspace: Workspace, bundle: Path) -> None:
-    version = bundle.name.rpartition("-")[2]
-    completed = workspace.run(block("docs/bundles.md", "trainers.promote"), OLD_VERSION=version)
-    assert completed.stdout.splitlines()[-1] == f"classifier:{version}"
+def test_a_model_is_promoted_and_the_next_one_is_rolled_back(
+    workspace: Workspace, bundle: Path, tmp_path: Path
+) -> None:
+    promote, roll_back = blocks("docs/bundles.md", "trainers.promote")
+    tag = f"classifier:{bundle.name.rpartition('-')[2]}"
+    assert workspace.run(promote).stdout.splitlines()[-1] == tag
+    staging = Path(shutil.copytree(bundle, tmp_path / "staging"))
+    (staging / "manifest.json").unlink()
+    manifest = Bundle.read(bundle).manifest.model_copy(update={"created": "later", "files": {}})
+    later = seal(staging, manifest, tmp_path)
+    store.save(later, as_champion=True)
+    assert workspace.run(roll_back).stdout.splitlines()[-1] == tag
+    bentoml.models.delete(later.manifest.tag)
 
 
 def test_the_store_lists_the_model(workspace: Workspace, bundle: Path) -> None:

@@ -35,7 +35,8 @@ def list_plugins() -> Iterator[str]:
         )
         sizes = sorted({spec.image_size for spec in backbone.variants.values()})
         span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
-        yield f"| `{family}` | {variants} | {span} px |"
+        licence = backbone.weights_licence or "not stated"
+        yield f"| `{family}` | {variants} | {span} px | {licence} |"
 
 
 def list_options() -> Iterator[str]:

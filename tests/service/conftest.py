@@ -24,6 +24,9 @@ import pytest
 
 from service.bundle.reading import Bundle
 from service.engine.session_config import SessionConfig, TuningResult
+from service.imaging import Limits
+from service.monitoring import shadow
+from service.monitoring.challenger import Opinion
 from service.server import runtime_directory
 from service.server.runtime_directory import RuntimeDirectory
 from service.settings import Settings
@@ -280,6 +283,37 @@ def make_state(tiny_bundle: Bundle) -> Iterator[MakeState]:
     yield make_state
     for state in states:
         state.close()
+
+
+class FakeChallenger:
+    """A challenger without a process. It says that every picture shows `label`."""
+
+    label = "red"
+
+    def __init__(self, bundle: Bundle, limits: Limits) -> None:
+        self.manifest = bundle.manifest
+        self.is_running = True
+        self.pictures: list[bytes] = []
+
+    def classify(self, data: bytes) -> Opinion:
+        self.pictures.append(data)
+        return Opinion(self.label, 0.02)
+
+    def close(self) -> None:
+        self.is_running = False
+
+
+@pytest.fixture
+def fake_challengers(monkeypatch: pytest.MonkeyPatch) -> list[FakeChallenger]:
+    """All challengers that are started; none of them needs a process."""
+    challengers: list[FakeChallenger] = []
+
+    def start(bundle: Bundle, limits: Limits) -> FakeChallenger:
+        challengers.append(FakeChallenger(bundle, limits))
+        return challengers[-1]
+
+    monkeypatch.setattr(shadow, "Challenger", start)
+    return challengers
 
 
 @pytest.fixture

@@ -64,12 +64,21 @@ def test_the_inference_protocol_answers_as_predict(state: ServiceState, draw: An
 
 
 @pytest.mark.parametrize(
-    "path", ["/model", "/ui", "/metrics", "/docs.json", "/v2", "/v2/health/ready"]
+    "path", ["/model", "/samples/0", "/ui", "/metrics", "/docs.json", "/v2", "/v2/health/ready"]
 )
 def test_pages_and_probes_answer(state: ServiceState, path: str) -> None:
     response = send(state, "GET", path)
     assert response.status_code == 200
     assert response.headers["x-request-id"]
+
+
+def test_the_model_page_names_the_challenger(
+    make_state: Any, tiny_bundle: Any, fake_challengers: list[Any]
+) -> None:
+    assert "shadow" not in send(make_state(), "GET", "/model").json()
+    state = make_state(shadow=str(tiny_bundle.path))
+    challenger = {"name": "tiny", "version": tiny_bundle.manifest.version}
+    assert send(state, "GET", "/model").json()["shadow"] == challenger
 
 
 def test_an_unknown_path_gets_the_error_format(state: ServiceState) -> None:
@@ -82,7 +91,7 @@ def test_only_probes_and_pages_need_no_key(make_state: Any) -> None:
     state = make_state(api_keys="secret")
     public = ("/ui", "/metrics", "/docs.json", "/v2/health/live", "/v2/health/ready")
     assert {send(state, "GET", path).status_code for path in public} == {200}
-    parameters = {"{name}": "tiny", "{version}": "1"}
+    parameters = {"{name}": "tiny", "{version}": "1", "{number}": "0"}
     for endpoint in ALL_ENDPOINTS:
         path = endpoint.path
         for parameter, value in parameters.items():

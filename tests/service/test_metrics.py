@@ -45,7 +45,7 @@ def test_every_metric_has_our_prefix_and_a_help_text(
     metrics: Metrics, registry: CollectorRegistry
 ) -> None:
     metric_families = families(registry)
-    assert len(metric_families) == len(wrappers(metrics)) == 12
+    assert len(metric_families) == len(wrappers(metrics)) == 15
     assert all(name.startswith("graft_") for name in metric_families)
     assert all(family.documentation for family in metric_families.values())
 
@@ -86,6 +86,26 @@ def test_known_series_start_at_0(
 
 
 @pytest.mark.parametrize("is_shared", [True, False])
+def test_a_challenger_is_shown_until_it_is_replaced(
+    make_directory: Any, manifest: Manifest, is_shared: bool
+) -> None:
+    metrics = Metrics(shared=make_directory() if is_shared else None)
+    assert "graft_shadow_pictures_total{" not in metrics.exposition().decode()
+    metrics.show_challenger(manifest)
+    metrics.show_challenger(manifest.model_copy(update={"id": "f" * 64}))
+    metrics.show_challenger(manifest, is_used=False)
+    metrics.count_shadow("agree")
+    lines = metrics.exposition().decode().splitlines()
+    (info,) = [line for line in lines if line.startswith("graft_shadow_info{")]
+    assert info == 'graft_shadow_info{name="tiny",version="ffffffffffff"} 1.0'
+    counts = {line for line in lines if line.startswith("graft_shadow_pictures_total{")}
+    assert counts == {
+        f'graft_shadow_pictures_total{{result="{result}"}} {count}'
+        for result, count in (("agree", 1.0), ("disagree", 0.0), ("failed", 0.0), ("shed", 0.0))
+    }
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
 def test_a_model_that_is_no_longer_served_is_hidden(
     make_directory: Any, manifest: Manifest, is_shared: bool
 ) -> None:
@@ -104,7 +124,7 @@ def test_a_model_that_is_no_longer_served_is_hidden(
 def test_gauges_of_several_workers_are_merged(metrics: Metrics) -> None:
     """Without a multiprocess mode, each process would have its own series."""
     gauges = [m for m in wrappers(metrics) if m._type == "gauge"]
-    assert len(gauges) == 3
+    assert len(gauges) == 4
     assert all(gauge._multiprocess_mode in ("livesum", "livemax") for gauge in gauges)
 
 
@@ -155,6 +175,7 @@ def test_all_known_series_fit_into_the_reserved_bytes(directory: Any, manifest: 
         for status in range(400, 430):  # more statuses than the service has
             metrics.requests.labels(endpoint.path, status)
     metrics.show_model(manifest)
+    metrics.show_challenger(manifest)
     spare = _SPARE_BYTES
     for kind in METRIC_FILE_TYPES:
         path = directory.path / f"{kind}_0.db"
@@ -241,6 +262,8 @@ def test_two_workers_show_all_metrics_and_a_killed_worker_is_replaced(
         Metrics(registry)
         for name, family in families(registry).items():
             suffix = {"counter": "_total", "histogram": "_count", "gauge": ""}[family.type]
+            if name.startswith("graft_shadow_"):  # there is no challenger
+                continue
             assert any(key.partition("{")[0] == name + suffix for key in samples), name
         for endpoint in ("/predict", "/predict_batch", "/model", "/admin/reload"):
             assert samples[f'graft_requests_total{{endpoint="{endpoint}",status="200"}}'] == 0

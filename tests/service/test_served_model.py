@@ -83,6 +83,19 @@ def test_an_answer_has_the_set_of_labels(staging: Path, manifest: Manifest, draw
         model.close()
 
 
+def test_pictures_are_shown_unless_they_are_private(
+    make_model: Callable[..., ServedModel], staging: Path, manifest: Manifest
+) -> None:
+    assert len(make_model().samples) == 3
+    (staging / "report.html").write_text("report")
+    bundle = seal(staging, manifest, staging.parent)
+    for is_shown, report, number in ((True, b"report", 3), (False, None, 0)):
+        settings = Settings(show_pictures=is_shown)
+        model = ServedModel(bundle, TUNING, settings, Metrics(CollectorRegistry()))
+        assert (model.report, len(model.samples)) == (report, number)
+        model.close()
+
+
 def test_errors_of_the_decoder_are_raised(
     make_model: Callable[..., ServedModel], draw: Any
 ) -> None:

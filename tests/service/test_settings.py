@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from service.errors import SettingError
 from service.imaging import MAX_PIXELS
-from service.settings import PREFIX, Settings
+from service.settings import Settings
+from service.system.variables import PREFIX
 
 
 def test_defaults_need_no_variables() -> None:
@@ -22,6 +23,8 @@ def test_each_field_is_one_variable() -> None:
         "model": "leaves:v1",
         "top_k": 2,
         "confidence": 0.5,
+        "novelty": False,
+        "show_pictures": False,
         "max_image_bytes": 11,
         "max_request_bytes": 12,
         "max_upload_bytes": 19,
@@ -42,6 +45,8 @@ def test_each_field_is_one_variable() -> None:
         "api_keys_file": "/keys/api",
         "cors_origins": "https://one.example, http://localhost:5173",
         "verify_key": "/keys/graft.pub",
+        "shadow": "leaves:v2",
+        "shadow_share": 0.5,
         "reload": True,
         "access_log": True,
     }

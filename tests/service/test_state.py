@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
+import numpy as np
 import pytest
 
-from service.errors import BundleError, Unauthorized
+from service.errors import BundleError, RequestError, Unauthorized
 from service.state import ServiceState
 
 
@@ -20,6 +22,59 @@ def test_a_state_holds_what_handlers_need(make_state: Any, tiny_bundle: Any, dra
         state.api_keys.check({})
     assert asyncio.run(state.model.classify(draw("blue")))["label"] == "blue"
     assert b"graft_pictures_total 1.0" in state.metrics.exposition()
+
+
+def wait_for(state: ServiceState, line: str) -> None:
+    deadline = time.monotonic() + 20
+    while line not in state.metrics.exposition().decode():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_challenger_sees_pictures_and_never_answers(
+    make_state: Any, tiny_bundle: Any, draw: Any, fake_challengers: list[Any]
+) -> None:
+    state = make_state(shadow=str(tiny_bundle.path), shadow_share=1)
+    pictures = [draw("red"), draw("blue")]
+    answers = [asyncio.run(state.model.classify(picture)) for picture in pictures]
+    wait_for(state, 'graft_shadow_pictures_total{result="disagree"} 1.0')
+    assert [answer["label"] for answer in answers] == ["red", "blue"]
+    (challenger,) = fake_challengers
+    assert challenger.pictures == pictures
+    wait_for(state, 'graft_shadow_pictures_total{result="agree"} 1.0')
+    state.close()
+    assert not challenger.is_running
+
+
+def test_a_challenger_waits_until_requests_are_answered(
+    make_state: Any, tiny_bundle: Any, draw: Any, fake_challengers: list[Any]
+) -> None:
+    state = make_state(shadow=str(tiny_bundle.path), shadow_share=1)
+    with state.model.admit(1):
+        asyncio.run(state.model.classify(draw("red")))
+        time.sleep(0.1)
+        assert fake_challengers[0].pictures == []
+    wait_for(state, 'graft_shadow_pictures_total{result="agree"} 1.0')
+
+
+def test_refused_and_decoded_pictures_are_not_shown_to_the_challenger(
+    make_state: Any, tiny_bundle: Any, draw: Any, fake_challengers: list[Any]
+) -> None:
+    state = make_state(shadow=str(tiny_bundle.path), shadow_share=1)
+    with pytest.raises(RequestError):
+        asyncio.run(state.model.classify(b"text"))
+    asyncio.run(state.model.classification(np.zeros((32, 32, 3), np.uint8)))
+    asyncio.run(state.model.classify(draw("red")))
+    wait_for(state, 'graft_shadow_pictures_total{result="agree"} 1.0')
+    assert fake_challengers[0].pictures == [draw("red")]
+
+
+def test_without_a_challenger_there_is_no_shadow(
+    state: ServiceState, fake_challengers: list[Any]
+) -> None:
+    assert state.shadow is None
+    assert fake_challengers == []
+    assert state.versions == state.model.manifest.version
 
 
 def test_reloading_an_unchanged_model_keeps_it(state: ServiceState) -> None:

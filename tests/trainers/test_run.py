@@ -85,7 +85,7 @@ def test_a_run_ends_in_a_bundle_that_has_all_its_parts(bundle: Bundle) -> None:
     assert manifest.input.size == 32
     assert set(manifest.files) >= {
         *("model.onnx", "metrics.json", "config.json", "report.html", "split.csv"),
-        *("findings.json", "calibration.json"),
+        *("findings.json", "calibration.json", "README.md"),
         *("golden/answers.json", "saved_model/saved_model.pb"),
     }
     assert manifest.provenance["seed"] == 0
@@ -96,6 +96,15 @@ def test_a_run_ends_in_a_bundle_that_has_all_its_parts(bundle: Bundle) -> None:
     assert manifest.provenance["weights"]["source"] == "none"
     assert len(manifest.provenance["weights"]["sha256"]) == 64
     assert manifest.parity["max_difference"]["onnx"] < export.PARITY_TOLERANCE
+
+
+def test_the_model_card_has_the_figures_and_the_command_of_the_run(bundle: Bundle) -> None:
+    card = (bundle.path / "README.md").read_text(encoding="utf-8")
+    assert "An image classifier with 3 classes: `blue`, `green`, `red`." in card
+    assert f"| accuracy | {100 * bundle.manifest.metrics['test_accuracy']:.1f}% (" in card
+    command = "python -m trainers.run --plugin tiny --data pictures --weights none --name first"
+    assert f"{command} --batch-size 8 --strategy fine-tune --head linear" in card
+    assert "Licence of the pictures" in card
 
 
 def test_the_reported_accuracy_equals_that_of_the_served_bundle(

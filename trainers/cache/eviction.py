@@ -6,6 +6,10 @@ import shutil
 
 from trainers.cache.leases import Leases
 
+NO_LIMIT_BYTES = 1e12
+"""Practically no limit, for commands that write only small records: they must not evict the records
+of training runs."""
+
 
 def make_room(
     leases: Leases, store: str, total_bytes: int, present_bytes: int, max_bytes: float

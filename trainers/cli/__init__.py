@@ -6,5 +6,5 @@ First, `preparation` chooses the folder. Then the command itself lists the files
 `dataset.scanning.scan`. After that, `preparation` inspects the pictures, groups duplicates, assigns
 sources, checks the dataset and splits it.
 May use: trainers.{cache, config, dataset, dataset.findings, dataset.folders, progress},
-plugins.registry, service.{cli, system}.
+plugins.registry, service.{cli, errors, system}.
 """

@@ -84,12 +84,7 @@ def scan(data_path: Path) -> Scan:
     """
     if not is_printable(str(data_path)):
         raise DataError(f"--data {escape(str(data_path))} {UNPRINTABLE.reason}")
-    folder = archives.unpack(data_path) if data_path.is_file() else data_path
-    if not folder.is_dir():
-        raise DataError(
-            f"there is no folder {folder}; set --data to a folder or archive"
-            + suggest_folder(folder)
-        )
+    folder = open_folder(data_path)
     if reason := why_not_opened(folder):
         raise DataError(f"--data {folder} {reason}; make it readable for this user")
     entries = list_entries(folder)
@@ -107,6 +102,21 @@ def scan(data_path: Path) -> Scan:
     if not pictures:
         raise DataError(_no_pictures(data_path, entries, left_out))
     return Scan(data_path, folder, pictures, _classes(entries, layout), left_out, layout)
+
+
+def open_folder(data_path: Path) -> Path:
+    """Return the folder of the pictures; an archive is unpacked unless the cache has its files.
+
+    Raises:
+        DataError: the folder is missing, or the archive cannot be unpacked.
+    """
+    folder = archives.unpack(data_path) if data_path.is_file() else data_path
+    if not folder.is_dir():
+        raise DataError(
+            f"there is no folder {folder}; set --data to a folder or archive"
+            + suggest_folder(folder)
+        )
+    return folder
 
 
 def _label(entry: Entry, layout: Layout) -> PictureFile | LeftOut:

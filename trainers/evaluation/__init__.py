@@ -1,5 +1,5 @@
-"""Measures how good an exported model is, and decides which of two models is better.
+"""Measures how good an exported model is, and compares the answers of two models.
 
-In: a predictor and labelled pictures, or two bundles. Out: metrics, or the better of two models.
-May use: trainers.{dataset, progress, resources}, service.{bundle, cli, engine, errors, system}.
+In: a predictor and labelled pictures, or the answers of two models. Out: metrics, or a comparison.
+May use: trainers.{dataset, progress, resources}, service.{bundle, cli, engine, errors}.
 """

@@ -74,7 +74,7 @@ def apply_temperature(
 def evaluate_calibration(
     test: Predictions, validation: Predictions, temperature: float
 ) -> dict[str, Any]:
-    """Measure the calibration of the exported model, for metrics.json.
+    """Measure the calibration of the exported model after its training, for metrics.json.
 
     Args:
         test, validation: the predictions of the calibrated model. The temperature was fitted on the
@@ -82,27 +82,44 @@ def evaluate_calibration(
         temperature: the number that the logits were divided by.
 
     Returns:
+        The result of `measure_calibration` with these entries:
         temperature, fitted_on: the temperature, and the number of validation pictures.
+        error_before: the expected calibration error without the temperature.
+    """
+    before = apply_temperature(test.probabilities, 1 / temperature).max(axis=1, initial=0)
+    return {
+        "temperature": temperature,
+        "fitted_on": len(validation.labels),
+        "error_before": calibration_error(before, test.predicted == test.labels),
+        **measure_calibration(test, true_scores(validation), label_sets.DEFAULT_CONFIDENCE),
+    }
+
+
+def measure_calibration(
+    test: Predictions, scores: Sequence[float], confidence: float
+) -> dict[str, Any]:
+    """Measure the calibration of a model on pictures that it was not trained on.
+
+    Args:
+        scores: the result of `true_scores` for the validation pictures of the model.
+        confidence: the value of GRAFT_CONFIDENCE; 0 = there are no sets.
+
+    Returns:
         error: the expected calibration error of the test pictures, 0 to 1.
-        error_before: the error without the temperature.
         noise_floor: the error that a perfectly calibrated model would have on as many pictures.
         bins: for each range of scores with pictures: `low` and `high` of the range, its number of
             pictures `n`, of which `correct` are classified correctly, their mean `score`,
             `accuracy`, and the 95% `interval` of the accuracy.
         bands: the same for the ranges of BANDS.
-        sets: how the sets of labels do that the service returns with its default `confidence`: the
-            share of test pictures whose set has the true class (`coverage`), the mean number of
-            labels (`mean_size`), and the share of sets with one label (`single`). None without
+        sets: how the sets of labels do that the service returns with this `confidence`: the share
+            of test pictures whose set has the true class (`coverage`), the mean number of labels
+            (`mean_size`), and the share of sets with one label (`single`). None without sets or
             test pictures, or with too few validation pictures.
     """
     hits = test.predicted == test.labels
-    before = apply_temperature(test.probabilities, 1 / temperature).max(axis=1, initial=0)
     edges = np.linspace(0, 1, BINS + 1)
     return {
-        "temperature": temperature,
-        "fitted_on": len(validation.labels),
         "error": calibration_error(test.scores, hits),
-        "error_before": calibration_error(before, hits),
         "noise_floor": noise_floor(test.scores),
         "bins": [
             _range(test.scores, hits, low, high)
@@ -113,7 +130,7 @@ def evaluate_calibration(
             _range(test.scores, hits, low, high)
             for low, high in zip(BANDS, (1.0, *BANDS), strict=False)
         ],
-        "sets": _evaluate_sets(test, true_scores(validation)),
+        "sets": _evaluate_sets(test, scores, confidence),
     }
 
 
@@ -130,9 +147,10 @@ def true_scores(predictions: Predictions) -> list[float]:
     return [float(score) for score in scores]
 
 
-def _evaluate_sets(test: Predictions, scores: Sequence[float]) -> dict[str, float] | None:
-    confidence = label_sets.DEFAULT_CONFIDENCE
-    lowest = label_sets.lowest_score(scores, confidence)
+def _evaluate_sets(
+    test: Predictions, scores: Sequence[float], confidence: float
+) -> dict[str, float] | None:
+    lowest = label_sets.lowest_score(scores, confidence) if confidence else None
     if lowest is None or not len(test.labels):
         return None
     chosen = label_sets.in_set(test.probabilities, lowest, confidence)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.dataset.dataset import Dataset
-from trainers.evaluation.predictions import Predictions
+from trainers.evaluation.predictions import Pictures, Predictions
 
 TOP_K = (3, 5)
 MAX_CONFUSED_PAIRS = 5
@@ -20,8 +19,8 @@ MAX_DENSE_CLASSES = 100
 its zeros, the matrix of 1,000 classes would take up 11 MB."""
 
 
-def evaluate(predictions: Predictions, dataset: Dataset) -> dict[str, Any]:
-    """Return the metrics of a split, as they are written to metrics.json.
+def evaluate(predictions: Predictions, pictures: Pictures) -> dict[str, Any]:
+    """Return the metrics of some pictures, as they are written to metrics.json.
 
     Returns:
         A dictionary with the entries of `summarise` and these:
@@ -32,20 +31,20 @@ def evaluate(predictions: Predictions, dataset: Dataset) -> dict[str, Any]:
         mistakes: path, true class (`truth`), predicted class (`answer`) and score of the wrong
             predictions, the highest score first; at most MAX_MISTAKES.
     """
-    matrix = confusion_matrix(predictions.labels, predictions.predicted, len(dataset.classes))
+    matrix = confusion_matrix(predictions.labels, predictions.predicted, len(pictures.classes))
     mistakes = [
         {
-            "path": dataset.paths[predictions.rows[position]],
-            "truth": dataset.classes[predictions.labels[position]],
-            "answer": dataset.classes[predictions.predicted[position]],
+            "path": pictures.paths[predictions.rows[position]],
+            "truth": pictures.classes[predictions.labels[position]],
+            "answer": pictures.classes[predictions.predicted[position]],
             "score": round(float(predictions.scores[position]), 4),
         }
         for position in predictions.mistakes()[:MAX_MISTAKES]
     ]
-    figures = summarise(matrix, dataset.classes)
+    figures = summarise(matrix, pictures.classes)
     figures["log_loss"] = float(predictions.losses.mean()) if len(predictions.losses) else None
     for k in TOP_K:
-        if len(predictions.ranks) and k < len(dataset.classes):
+        if len(predictions.ranks) and k < len(pictures.classes):
             figures[f"top_{k}_accuracy"] = float((predictions.ranks < k).mean())
     return {**figures, "mistakes": mistakes}
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from service.engine.onnx_session import CUDA
 from trainers.dataset.dataset import Dataset
+from trainers.dataset.decoded_images import Images
 from trainers.progress import Progress, log
 from trainers.resources.out_of_memory import AdaptiveBatches
 
@@ -67,6 +68,23 @@ class Predictions:
         """Return the indexes of the wrong predictions in the arrays, the highest score first."""
         wrong = np.flatnonzero(self.labels != self.predicted)
         return wrong[np.argsort(-self.scores[wrong], kind="stable")]
+
+
+class Pictures(Protocol):
+    """Labelled pictures: a `Dataset`, or the pictures of another folder. Rows are positions in it.
+
+    Attributes:
+        classes: names of the classes of the model, in the order of its probabilities.
+        paths: relative to the data folder.
+        images: the pictures at the model's input size.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def paths(self) -> tuple[str, ...]: ...
+    @property
+    def images(self) -> Images: ...
 
 
 class Model(Protocol):

@@ -15,7 +15,7 @@ from service.bundle.reading import Bundle
 from service.cli import command_lines
 from service.errors import GraftError
 from trainers.evaluation.paired_comparison import PairedComparison, compare_answers
-from trainers.evaluation.promotion import read_split, tag
+from trainers.evaluation.split_table import read_split
 
 
 def find_latest(name: str) -> Bundle | None:
@@ -43,7 +43,7 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
     if set(new.manifest.classes) != set(old.manifest.classes):
         yield "the accuracies of the two models cannot be compared, because their classes differ"
     elif result is None:
-        options = (str(new.path), "--over", tag(old), "--data", str(data))
+        options = (str(new.path), "--over", old.manifest.tag, "--data", str(data))
         yield (
             "the recorded accuracies of the two models cannot be compared: their data or test "
             "pictures differ, or a bundle does not list all mistakes. This command tests both "
@@ -56,7 +56,16 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
             f"model {result.old:.4f}; the difference, new minus old, is between "
             f"{result.low:+.4f} and {result.high:+.4f} (95% confidence interval)"
         )
-    yield f"the old model is still in the store; to serve it, set GRAFT_MODEL={tag(old)}"
+    yield f"the old model is still in the store; to serve it, set GRAFT_MODEL={old.manifest.tag}"
+    champion = next(iter(store.list_champions(name)), new.manifest.tag)
+    if champion != new.manifest.tag:
+        command = command_lines.python_command(
+            "trainers.promote", str(new.path), "--data", str(data)
+        )
+        yield (
+            f"{champion} is still the champion; this command compares the new model with it, and "
+            f"makes the new model the champion if it is no worse: {command}"
+        )
 
 
 def list_doubts(new: Bundle, old: Bundle | None) -> Iterator[str]:
@@ -69,13 +78,13 @@ def list_doubts(new: Bundle, old: Bundle | None) -> Iterator[str]:
     )
     if new_source == summary.DRAWN and old_source != summary.DRAWN:
         yield (
-            f"the new model was trained on {summary.DRAWN}, but it replaces {tag(old)}, which was "
-            "not"
+            f"the new model was trained on {summary.DRAWN}, but it replaces "
+            f"{old.manifest.tag}, which was not"
         )
     result = compare_recorded(new, old)
     if result and result.new < result.old:
         reservation = "" if result.high < 0 else ", but the difference may be due to chance"
-        yield f"the new model is less accurate than {tag(old)}{reservation}"
+        yield f"the new model is less accurate than {old.manifest.tag}{reservation}"
 
 
 def compare_recorded(new: Bundle, old: Bundle) -> PairedComparison | None:

@@ -3,6 +3,6 @@
 `bundle_writer.write_bundle` calls the other modules, except `registration`, which runs last.
 In: a `Classifier`, its dataset and its history. Out: a complete bundle, and a copy of it in
 BentoML's store. If a check fails, no bundle is written.
-May use: trainers.{config, dataset, dataset.findings, evaluation, model, phases, progress,
-reporting}, service.{bundle, cli, engine, errors, imaging}.
+May use: trainers.{config, dataset, dataset.findings, dataset.folders, evaluation, model,
+model_card, phases, progress, reporting}, service.{bundle, cli, engine, errors, imaging}.
 """

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from service.bundle.manifest import CALIBRATION, GOLDEN_ANSWERS
+from service.bundle.manifest import CALIBRATION, GOLDEN_ANSWERS, REPORT
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.engine.onnx_session import providers_for
@@ -30,6 +30,7 @@ from trainers.exporting import export
 from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.exporting.temperature import calibrate
 from trainers.model.classifier import Classifier
+from trainers.model_card import card
 from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
 from trainers.reporting import report
@@ -109,7 +110,8 @@ def write_bundle(
     _write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
     finding.write_json(staging / "findings.json", dataset, findings)
-    report.write(staging / "report.html", manifest, metrics, dataset, test)
+    report.write(staging / REPORT, manifest, metrics, dataset, test)
+    card.write(staging, manifest, metrics, config)
     return seal(staging, manifest, config.output), metrics
 
 

@@ -6,7 +6,7 @@ import platform
 import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import tensorflow as tf
@@ -17,10 +17,12 @@ from service.imaging import ALWAYS_ACCEPTED, DECODER, FORMATS
 from trainers.config import TrainingConfig
 from trainers.dataset import samples
 from trainers.dataset.dataset import Dataset
+from trainers.dataset.folders.filenames import escape
 from trainers.model.classifier import Classifier
 from trainers.model.conversion import OPSET
 
 _PACKAGES = ("bentoml", "keras", "numpy", "onnx", "onnxruntime", "pillow", "tf2onnx")
+_LICENCE_NAMES = ("license", "licence")
 _ROOT = Path(__file__).parents[2]
 
 
@@ -53,10 +55,7 @@ def build_manifest(
         parity=parity,
         provenance={
             "data": _data_provenance(dataset, config),
-            "weights": {
-                "source": Path(str(config.weights)).name,
-                "sha256": classifier.weights_sha256,
-            },
+            "weights": _weights_provenance(classifier, config),
             "seed": config.seed,
             "python": platform.python_version(),
             "packages": {
@@ -97,10 +96,38 @@ def _accepted_kinds(dataset: Dataset) -> tuple[str, ...]:
 def _data_provenance(dataset: Dataset, config: TrainingConfig) -> dict[str, Any]:
     """Describe the dataset: the hash, the number and the source of its pictures."""
     known = {"fingerprint": dataset.fingerprint, "pictures": len(dataset.paths)}
+    if licence := find_licence(dataset):
+        known["licence_file"] = licence
     if samples.is_sample_dataset(dataset.folder):
         return {**known, "source": summary.DRAWN}
-    name = (config.folder() or dataset.folder).resolve().name
-    return {**known, "source": summary.FOLDER, "folder": name}
+    name = (config.folder() or dataset.folder).resolve().name  # of the user, perhaps not UTF-8
+    return {**known, "source": summary.FOLDER, "folder": escape(name)}
+
+
+def find_licence(dataset: Dataset) -> str | None:
+    """Return the file LICENSE or LICENCE (any suffix) that is nearest to the top of the folder.
+
+    Returns:
+        The path, relative to the data folder; None if there is none.
+    """
+    paths = [PurePosixPath(file.path) for file in dataset.left_out]
+    licences = [
+        path
+        for path in paths
+        if path.stem.lower() in _LICENCE_NAMES and (dataset.folder / path).is_file()
+    ]
+    return min(licences, key=lambda path: (len(path.parts), path)).as_posix() if licences else None
+
+
+def _weights_provenance(classifier: Classifier, config: TrainingConfig) -> dict[str, Any]:
+    """Describe the weights that the backbone had before the training."""
+    backbone = classifier.backbone
+    is_pretrained = config.weights == backbone.pretrained
+    return {
+        "source": Path(str(config.weights)).name,
+        "sha256": classifier.weights_sha256,
+        "licence": (is_pretrained and backbone.weights_licence) or None,
+    }
 
 
 def _git_commit() -> str | None:

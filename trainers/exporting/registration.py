@@ -11,7 +11,6 @@ from service.bundle.reading import Bundle
 from service.cli import command_lines
 from service.errors import GraftError
 from trainers.evaluation import replacement
-from trainers.evaluation.promotion import tag
 from trainers.progress import log
 
 MAX_CONFUSED_PAIRS = 3
@@ -40,7 +39,7 @@ def register(bundle: Bundle, test: Mapping[str, Any], data: Path) -> dict[str, A
         "model": model,
         "test_accuracy": test["accuracy"],
         "data": summary.training_data(bundle.manifest)["source"],
-        "replaces": previous and tag(previous),
+        "replaces": previous and previous.manifest.tag,
     }
 
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainers.dataset.dataset import Dataset
-from trainers.evaluation.predictions import Predictions
+from trainers.evaluation.predictions import Pictures, Predictions
 
 SIDE_PIXELS = 112
 """The longer side of a thumbnail in pixels. A report contains up to 94 thumbnails, which add 0.5 MB
@@ -40,42 +39,42 @@ class Thumbnail:
 
 
 def most_confident_mistakes(
-    predictions: Predictions, dataset: Dataset, limit: int
+    predictions: Predictions, pictures: Pictures, limit: int
 ) -> list[Thumbnail]:
     """Return thumbnails of at most `limit` misclassified pictures, the highest score first."""
-    return _thumbnails(predictions, dataset, predictions.mistakes()[:limit])
+    return _thumbnails(predictions, pictures, predictions.mistakes()[:limit])
 
 
 def confusions_of_pair(
-    predictions: Predictions, dataset: Dataset, pair: tuple[str, str], limit: int
+    predictions: Predictions, pictures: Pictures, pair: tuple[str, str], limit: int
 ) -> list[Thumbnail]:
     """Return thumbnails of at most `limit` pictures for which the classes of `pair` were confused.
 
     Their true class is one class of the pair, and the predicted class is the other. The picture
     with the highest score comes first.
     """
-    first, second = (dataset.classes.index(label) for label in pair)
+    first, second = (pictures.classes.index(label) for label in pair)
     confusions = ((first, second), (second, first))
     positions = [
         position
         for position in predictions.mistakes()
         if (predictions.labels[position], predictions.predicted[position]) in confusions
     ]
-    return _thumbnails(predictions, dataset, positions[:limit])
+    return _thumbnails(predictions, pictures, positions[:limit])
 
 
 def right_answers(
-    predictions: Predictions, dataset: Dataset, label: str, limit: int
+    predictions: Predictions, pictures: Pictures, label: str, limit: int
 ) -> list[Thumbnail]:
     """Return thumbnails of at most `limit` correctly classified pictures of a class.
 
     They are spread evenly from the highest score to the lowest.
     """
-    index = dataset.classes.index(label)
+    index = pictures.classes.index(label)
     right = np.flatnonzero((predictions.labels == index) & (predictions.predicted == index))
     ordered = right[np.argsort(-predictions.scores[right], kind="stable")]
     spread = np.linspace(0, len(ordered) - 1, min(limit, len(ordered))).round().astype(np.int64)
-    return _thumbnails(predictions, dataset, ordered[spread])
+    return _thumbnails(predictions, pictures, ordered[spread])
 
 
 def shrink(image: NDArray[np.uint8]) -> str:
@@ -88,17 +87,17 @@ def shrink(image: NDArray[np.uint8]) -> str:
 
 
 def _thumbnails(
-    predictions: Predictions, dataset: Dataset, positions: Iterable[int]
+    predictions: Predictions, pictures: Pictures, positions: Iterable[int]
 ) -> list[Thumbnail]:
     thumbnails = []
     for position in positions:
         row = int(predictions.rows[position])
         thumbnails.append(
             Thumbnail(
-                shrink(dataset.images[np.array([row])][0]),
-                dataset.paths[row],
-                dataset.classes[predictions.labels[position]],
-                dataset.classes[predictions.predicted[position]],
+                shrink(pictures.images[np.array([row])][0]),
+                pictures.paths[row],
+                pictures.classes[predictions.labels[position]],
+                pictures.classes[predictions.predicted[position]],
                 float(predictions.scores[position]),
             )
         )

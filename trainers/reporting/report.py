@@ -14,26 +14,17 @@ import jinja2
 import markupsafe
 import numpy as np
 
-from service.bundle import summary
 from service.bundle.manifest import Manifest
 from service.cli.eta import format_duration
 from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
-from trainers.evaluation.metrics import to_dense
 from trainers.evaluation.predictions import Predictions
-from trainers.reporting import charts, gallery, reliability
+from trainers.reporting import charts
 from trainers.reporting.charts import Axis, Line
+from trainers.reporting.measured_sections import MAX_IN_TABLE, measured_sections
 
-MAX_PER_PAIR, MAX_MISTAKES = 6, 24
-"""The report shows at most MAX_PER_PAIR thumbnails for each pair of confused classes, and at most
-MAX_MISTAKES thumbnails of the wrong predictions with the highest scores."""
-MAX_IN_MATRIX, MAX_IN_TABLE, MAX_LEFT_OUT = 30, 100, 20
-"""The report shows at most MAX_IN_MATRIX classes in the confusion matrix, MAX_IN_TABLE classes in a
-table, and MAX_LEFT_OUT files that were left out. metrics.json contains all of them."""
-MAX_RIGHT_CLASSES, MAX_RIGHT_PER_CLASS = 8, 5
-"""The largest number of classes whose right answers are shown, and of thumbnails of each."""
-_MOST_CONFUSED = 20
-"""If there are more than MAX_IN_MATRIX classes, the matrix shows only this many, the most confused.
+MAX_LEFT_OUT = 20
+"""The report shows at most this many files that were left out. metrics.json contains all of them.
 """
 
 Row = Mapping[str, float | None]
@@ -55,32 +46,13 @@ def write(
         dataset: the dataset that the model was trained on, with decoded pictures.
         predictions: the predictions for the test pictures.
     """
-    test = metrics["test"]
-    pairs = [
-        (pair, gallery.confusions_of_pair(predictions, dataset, pair["pair"], MAX_PER_PAIR))
-        for pair in test["most_confused"]
-    ]
     page = (
         templates()
         .get_template("report.html")
         .render(
-            manifest=manifest,
-            is_drawn=summary.training_data(manifest)["source"] == summary.DRAWN,
-            drawn=summary.DRAWN,
-            metrics=metrics,
-            test=test,
-            charts=charts,
-            pairs=pairs,
-            mistakes=gallery.most_confident_mistakes(predictions, dataset, MAX_MISTAKES),
-            wrong_count=len(predictions.mistakes()),
-            majority=_majority_class(test),
-            classes=_per_class(metrics),
-            right=_right_answers(metrics, predictions, dataset),
+            measured_sections(manifest, metrics, dataset, predictions),
             balance=_weight_effect(metrics),
-            matrix=_matrix(test, manifest.classes),
             curves=list(_curves(metrics)),
-            calibration=metrics["calibration"],
-            reliability=reliability.plot(metrics["calibration"]["bins"]),
             counts=splitting.describe(dataset),
             left_out=[file for file in metrics["left_out"] if not file["kind"]],
             max_left_out=MAX_LEFT_OUT,
@@ -90,13 +62,13 @@ def write(
     path.write_text(page, encoding="utf-8")
 
 
-def templates() -> jinja2.Environment:
-    """Return a Jinja2 environment for the templates in this folder.
+def templates(*folders: Path) -> jinja2.Environment:
+    """Return a Jinja2 environment for the templates in this folder, and in others.
 
     It escapes values, and raises an error for a name that is not defined.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -124,40 +96,6 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + "."
 
 
-def _majority_class(test: Mapping[str, Any]) -> tuple[str, float] | None:
-    """The class with the most test pictures, and its share, 0 to 1; None without test pictures."""
-    if not test["n"]:
-        return None
-    label, figures = max(test["per_class"].items(), key=lambda item: item[1]["n"])
-    return label, figures["n"] / test["n"]
-
-
-def _per_class(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The metrics of each class as rows of a table, the lowest F1 first."""
-    train = metrics["train"]["per_class"]
-    rows = [
-        {
-            **figures,
-            "label": label,
-            "train": train[label]["n"],
-            "weight": train[label]["weight"],
-        }
-        for label, figures in metrics["test"]["per_class"].items()
-    ]
-    return sorted(rows, key=lambda row: row["f1"])[:MAX_IN_TABLE]
-
-
-def _right_answers(
-    metrics: Mapping[str, Any], predictions: Predictions, dataset: Dataset
-) -> list[tuple[str, list[gallery.Thumbnail]]]:
-    """Correctly classified test pictures of classes, the lowest F1 first."""
-    labels = [row["label"] for row in _per_class(metrics) if row["recall"]]
-    return [
-        (label, gallery.right_answers(predictions, dataset, label, MAX_RIGHT_PER_CLASS))
-        for label in labels[:MAX_RIGHT_CLASSES]
-    ]
-
-
 def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The effect of class weights on the recall of each class, as rows of a table.
 
@@ -170,27 +108,6 @@ def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
         for label, row in (metrics["balance"] or {}).items()
     ]
     return sorted(rows, key=lambda row: row["train"])[:MAX_IN_TABLE]
-
-
-def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
-    """The confusion matrix of all classes, or of the most confused ones if there are many.
-
-    For each class in the matrix, `others` is the number of its pictures that were classified as a
-    class outside the matrix.
-    """
-    matrix = to_dense(test["confusion_matrix"])
-    chosen = np.arange(len(classes))
-    if len(classes) > MAX_IN_MATRIX:
-        wrong = matrix.sum(0) + matrix.sum(1) - 2 * matrix.diagonal()
-        chosen = np.sort(np.argsort(-wrong, kind="stable")[:_MOST_CONFUSED])
-    part = matrix[np.ix_(chosen, chosen)]
-    return {
-        "labels": [classes[index] for index in chosen.tolist()],
-        "rows": part.tolist(),
-        "others": (matrix[chosen].sum(1) - part.sum(1)).tolist(),
-        "sums": matrix[chosen].sum(1).tolist(),
-        "is_part": len(chosen) < len(classes),
-    }
 
 
 def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -30,6 +30,7 @@ class Pocket(Backbone):
     default_variant = "1"
     variants = {"1": Variant("", 128, 936_104, to_unit_range)}
     pretrained = "embedded"
+    weights_licence = "Apache-2.0"
 
     def build(self, weights: str | None, image_size: int) -> keras.Model:
         """Build the network. Its output is the concatenation of the feature maps of five stages.

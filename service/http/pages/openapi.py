@@ -5,17 +5,12 @@ BentoML's own document does not describe raw bodies, errors and half of the rout
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Final
 
-from pydantic.json_schema import models_json_schema
-
-from service.bundle import summary
 from service.bundle.manifest import InputSpec, Manifest
-from service.engine.device import RuntimeInfo
-from service.engine.session_config import TuningResult
-from service.errors import Disabled, Draining, ReloadRefused, UndecodableImage
+from service.errors import Draining, UndecodableImage
+from service.http.pages.openapi_model import describe_models
 from service.http.pages.openapi_operations import (
     ENDPOINT_ERRORS,
     JSON_TYPE,
@@ -27,14 +22,7 @@ from service.http.pages.openapi_operations import (
     escape_markdown,
     success_response,
 )
-from service.schemas import (
-    Answer,
-    BatchAnswer,
-    ErrorResponse,
-    PictureRequest,
-    Reloaded,
-    model_name,
-)
+from service.schemas import ErrorResponse, model_name
 from service.settings import Settings
 
 _HIDDEN_MODEL: Final = Manifest(
@@ -81,7 +69,7 @@ def build_document(
     manifest = _HIDDEN_MODEL if schemes else manifest
     sections = [
         _predictions(manifest, settings),
-        _models(manifest),
+        describe_models(manifest),
         *(describe_section(manifest) for describe_section in others),
         _pages(),
     ]
@@ -183,27 +171,6 @@ def _predict_batch(manifest: Manifest, settings: Settings) -> Json:
     return {**described, "parameters": [top_k_parameter(manifest)], "requestBody": body}
 
 
-def _models(manifest: Manifest) -> Section:
-    example = {"old": model_name(manifest), "model": model_name(manifest)}
-    model = describe_operation(
-        "get_model",
-        "Describe the model",
-        success_response(JSON_TYPE, "Model", summary.public_manifest(manifest)),
-        ENDPOINT_ERRORS,
-        "The public part of the model's manifest, and how the model runs on this machine.",
-    )
-    reload = describe_operation(
-        "reload_model",
-        "Reload the model",
-        success_response(JSON_TYPE, "Reloaded", example),
-        (*ENDPOINT_ERRORS, Disabled, ReloadRefused),
-        "Load and serve the newest model that GRAFT_MODEL refers to. The service must have been "
-        "started with GRAFT_RELOAD=1.",
-    )
-    paths = {"/model": {"get": model}, "/admin/reload": {"post": reload}}
-    return Section("model", "The served model.", paths, _schemas())
-
-
 def _pages() -> Section:
     text, html = success_response(_TEXT), success_response("text/html")
     paths = {
@@ -215,29 +182,6 @@ def _pages() -> Section:
         },
     }
     return Section("operations", "Probes, metrics, and a web page.", paths, {})
-
-
-@functools.cache  # building it takes 18 ms in the event loop
-def _schemas() -> Json:
-    models = (
-        *(Answer, BatchAnswer, ErrorResponse, Reloaded, PictureRequest),
-        *(Manifest, summary.TrainingData, TuningResult, RuntimeInfo),
-    )
-    _, defined = models_json_schema(
-        [(model, "serialization") for model in models], ref_template=f"{SCHEMA}{{model}}"
-    )
-    schemas: Json = defined["$defs"]
-    model = schemas.pop("Manifest")
-    properties = model["properties"]
-    for hidden in ("provenance", "files"):
-        del properties[hidden]
-    properties["data"] = {"$ref": f"{SCHEMA}TrainingData"}
-    properties["version"] = {"type": "string", "description": "the first 12 digits of the id"}
-    properties["tuning"] = {"$ref": f"{SCHEMA}TuningResult"}
-    properties["runtime"] = {"$ref": f"{SCHEMA}RuntimeInfo"}
-    text = "The served model."
-    schemas["Model"] = {**model, "required": sorted(properties), "description": text}
-    return schemas
 
 
 def _example(manifest: Manifest) -> Json:

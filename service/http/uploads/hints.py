@@ -20,9 +20,16 @@ data can be reported as text."""
 _SEND_AS_JSON: Final = 'send it as JSON, {"image": "..."}, to /predict, or send the decoded bytes'
 
 
-def with_hint(message: str, data: bytes) -> str:
-    """Return the decoder's error message, after a hint about `data` if there is one."""
-    found = find_hint(data)
+def with_hint(message: str, data: bytes, *, is_file: bool = False) -> str:
+    """Return the decoder's error message, after a hint about `data` if there is one.
+
+    Args:
+        message: the error message.
+        data: the bytes that were sent instead of a picture.
+        is_file: whether they surely are a whole file, as in a form; then only the encoding of the
+            file can be wrong.
+    """
+    found = find_encoding_hint(data) if is_file else find_hint(data)
     return f"{found} ({message})" if found else message
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from service.bundle.reading import Bundle
@@ -91,6 +92,51 @@ def test_wrong_environment_ends_the_service_with_our_message(
     assert code == 1
     assert message in log
     assert "Traceback" not in log
+
+
+@pytest.mark.slow
+def test_a_challenger_that_cannot_be_loaded_ends_the_service(
+    refuse_to_serve: RefuseToServe, tiny_bundle: Bundle
+) -> None:
+    code, log = refuse_to_serve(tiny_bundle.path, GRAFT_SHADOW="nothing:latest")
+    assert code == 1
+    assert "graft: no model 'nothing:latest'" in log
+    assert "set GRAFT_SHADOW to a bundle folder or a tag" in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.slow
+def test_a_challenger_runs_beside_the_service_and_ends_with_it(
+    serve: Any, tiny_bundle: Bundle, draw: Any
+) -> None:
+    def count(result: str) -> float:
+        counted: float = server.metrics()[f'graft_shadow_pictures_total{{result="{result}"}}']
+        return counted
+
+    def predict_until_counted(result: str) -> None:
+        deadline = time.monotonic() + 60
+        before = count(result)
+        while count(result) == before:
+            assert time.monotonic() < deadline
+            files = {"image": draw("blue")}
+            response = httpx.post(f"{server.url}/predict", files=files, timeout=60)
+            assert response.json()["label"] == "blue"
+
+    with serve(GRAFT_SHADOW=str(tiny_bundle.path), GRAFT_SHADOW_SHARE="1") as server:
+        (worker,) = server.workers()
+        (challenger,) = worker.children()
+        version = tiny_bundle.manifest.version
+        assert httpx.get(f"{server.url}/model").json()["shadow"]["version"] == version
+        predict_until_counted("agree")
+        assert count("disagree") == count("failed") == 0
+        challenger.kill()
+        predict_until_counted("failed")
+        assert "failed: its process has ended" in server.log.read_text()
+    with serve(GRAFT_SHADOW=str(tiny_bundle.path)) as server:
+        (challenger,) = server.workers()[0].children()
+        server.workers()[0].kill()
+        psutil.wait_procs([challenger], timeout=60)
+        assert not challenger.is_running()
 
 
 @pytest.mark.slow

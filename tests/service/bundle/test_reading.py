@@ -61,6 +61,14 @@ def test_golden_pairs_each_picture_with_its_recorded_answer(tiny_bundle: Bundle)
     assert np.argmax(list(golden.values()), axis=1).tolist() == [0, 1, 2]
 
 
+def test_a_report_is_read_if_there_is_one(
+    tiny_bundle: Bundle, staging: Path, manifest: Manifest, tmp_path: Path
+) -> None:
+    assert tiny_bundle.report() is None
+    (staging / "report.html").write_text("<h1>Report</h1>")
+    assert seal(staging, manifest, tmp_path).report() == b"<h1>Report</h1>"
+
+
 def test_altered_byte_is_found_in_every_file(bundle_copy: Path) -> None:
     for name in Bundle.read(bundle_copy).manifest.files:
         path = bundle_copy / name

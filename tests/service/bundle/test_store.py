@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import bentoml
 import pytest
+from bentoml._internal.configuration.containers import BentoMLContainer
 
 from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
-from service.bundle.store import resolve, save
+from service.bundle.store import list_champions, resolve, roll_back, save
 from service.errors import BundleError, SettingError
 from service.system.locks import file_lock
 from trainers.workspace import workspace
@@ -26,6 +30,18 @@ def store(empty_home: Path) -> Path:
 @pytest.fixture
 def other_bundle(staging: Path, manifest: Manifest) -> Bundle:
     return seal(staging, manifest.model_copy(update={"created": "later"}), staging.parent)
+
+
+@pytest.fixture
+def third_bundle(other_bundle: Bundle, manifest: Manifest, tmp_path: Path) -> Bundle:
+    staging = Path(shutil.copytree(other_bundle.path, tmp_path / "third"))
+    (staging / "manifest.json").unlink()
+    return seal(staging, manifest.model_copy(update={"created": "last"}), tmp_path)
+
+
+def read_tags(*aliases: str) -> list[str]:
+    """Return the tags of the bundles that the store has under these aliases of `tiny`."""
+    return [Bundle.read(resolve(f"tiny:{alias}")).manifest.tag for alias in aliases]
 
 
 class Killed(BaseException):
@@ -166,9 +182,95 @@ def test_failed_save_leaves_nothing_behind(
     assert resolve("tiny").is_dir()
 
 
+def test_the_champion_stays_when_another_model_is_saved(
+    tiny_bundle: Bundle, other_bundle: Bundle
+) -> None:
+    champion = save(tiny_bundle, as_champion=True)
+    assert read_tags("champion", "latest") == [champion, champion]
+    latest = save(other_bundle)
+    assert read_tags("champion", "latest") == [champion, latest]
+    save(other_bundle, as_champion=True)  # it is in the store already
+    assert read_tags("champion", "latest") == [latest, latest]
+    assert list_champions("tiny") == [latest, champion]
+    assert list_champions("other") == []
+
+
+def test_two_rollbacks_go_two_champions_back(
+    tiny_bundle: Bundle, other_bundle: Bundle, third_bundle: Bundle
+) -> None:
+    first, second, _ = [
+        save(bundle, as_champion=True) for bundle in (tiny_bundle, other_bundle, third_bundle)
+    ]
+    assert roll_back("tiny") == second
+    assert read_tags("champion", "latest") == [second, second]
+    assert roll_back("tiny") == first
+    with pytest.raises(BundleError, match=f"no champion to return to: {first} is the champion"):
+        roll_back("tiny")
+    assert read_tags("champion", "latest") == [first, first]
+
+
+def test_nothing_is_rolled_back_to_a_damaged_model(
+    tiny_bundle: Bundle, other_bundle: Bundle
+) -> None:
+    damaged = save(tiny_bundle, as_champion=True)
+    champion = save(other_bundle, as_champion=True)
+    (resolve(damaged) / "model.onnx").write_bytes(b"damaged")
+    with pytest.raises(BundleError, match="was altered"):
+        roll_back("tiny")
+    assert read_tags("champion", "latest") == [champion, champion]
+
+
+def test_without_a_store_there_is_no_champion_to_roll_back(store: Path) -> None:
+    with pytest.raises(BundleError, match="nothing to roll back"):
+        roll_back("tiny")
+    assert not store.parent.exists()
+
+
+@pytest.mark.parametrize("change", [lambda other: save(other, as_champion=True), roll_back])
+def test_a_killed_change_leaves_the_old_champion(
+    change: Callable[..., object],
+    tiny_bundle: Bundle,
+    other_bundle: Bundle,
+    third_bundle: Bundle,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = [save(bundle, as_champion=True) for bundle in (tiny_bundle, other_bundle)]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", kill)
+        with pytest.raises(Killed):
+            change("tiny" if change is roll_back else third_bundle)
+    assert list_champions("tiny") == [second, first]
+    assert read_tags("champion", "latest") == [second, second]
+
+
+def test_a_missing_champion_is_an_error_that_says_what_to_do(
+    tiny_bundle: Bundle, other_bundle: Bundle
+) -> None:
+    with pytest.raises(BundleError, match=r"no model 'tiny:champion': it is neither"):
+        resolve("tiny:champion")  # no model has this name
+    first = save(tiny_bundle)
+    with pytest.raises(BundleError, match="no model of the name tiny is the champion yet"):
+        resolve("tiny:champion")
+    save(tiny_bundle, as_champion=True)
+    champion = save(other_bundle, as_champion=True)
+    bentoml.models.delete(champion)
+    with pytest.raises(BundleError, match=f"is {champion}, which was deleted"):
+        resolve("tiny:champion", "GRAFT_MODEL")
+    assert roll_back("tiny") == first
+
+
+def test_an_alias_of_a_bento_comes_before_the_champion(
+    tiny_bundle: Bundle, other_bundle: Bundle
+) -> None:
+    inside = save(tiny_bundle)
+    save(other_bundle, as_champion=True)
+    with BentoMLContainer.model_aliases.patch({"tiny:champion": inside}):
+        assert read_tags("champion") == [inside]
+
+
 @pytest.mark.slow
 def test_bentomls_command_lists_and_exports_the_model(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    tag = save(tiny_bundle)
+    tag = save(tiny_bundle, as_champion=True)
 
     def bentoml_models(*arguments: str) -> str:
         command = [sys.executable, "-m", "bentoml", "models", *arguments]
@@ -177,7 +279,7 @@ def test_bentomls_command_lists_and_exports_the_model(tiny_bundle: Bundle, tmp_p
         )
         return completed.stdout
 
-    assert tag in bentoml_models("list", "-o", "json")
+    assert [model["tag"] for model in json.loads(bentoml_models("list", "-o", "json"))] == [tag]
     bentoml_models("export", tag, str(tmp_path / "tiny.bentomodel"))
     assert (tmp_path / "tiny.bentomodel").stat().st_size > 1000
 

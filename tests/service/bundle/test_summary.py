@@ -90,6 +90,13 @@ def test_drawn_pictures_cause_a_warning_at_any_accuracy(make_manifest: MakeManif
     assert DRAWN in warning
 
 
+def test_clients_see_the_warnings(make_manifest: MakeManifest) -> None:
+    manifest = make_manifest(None, **{**GOOD_METRICS, "test_pictures": 4})
+    (warning,) = summary.public_manifest(manifest)["warnings"]
+    assert warning.startswith("only 4 test pictures")
+    assert summary.public_manifest(make_manifest(None, **GOOD_METRICS))["warnings"] == []
+
+
 def test_a_model_is_logged_with_its_warnings(
     make_manifest: MakeManifest, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -194,6 +194,17 @@ def test_admission_is_bounded_and_freed_on_exit(make_scheduler: Callable[..., Sc
     assert scheduler.admitted == 0
 
 
+def test_it_is_calm_while_less_than_half_of_its_threads_are_busy(
+    make_scheduler: Callable[..., Scheduler],
+) -> None:
+    for threads, most in ((1, 0), (2, 0), (3, 1), (8, 3)):
+        scheduler = make_scheduler(threads=threads, max_queue_size=8)
+        with scheduler.admit(most):
+            assert scheduler.is_calm
+            with scheduler.admit(1):
+                assert not scheduler.is_calm
+
+
 def test_admission_is_freed_when_the_work_fails(make_scheduler: Callable[..., Scheduler]) -> None:
     scheduler = make_scheduler(max_queue_size=1)
     with pytest.raises(KeyError), scheduler.admit(1):

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
-from service.bundle.store import save
+from service.bundle.store import roll_back, save
 from service.errors import BundleError, ReloadRefused
 from service.http.reloading import reload as reload_model
 from service.http.reloading import watch_reloads
@@ -103,6 +103,49 @@ def test_a_model_without_tuning_gets_that_of_the_old_model(
     reload_now(reloadable)
     assert reloadable.model.tuning.choice == choice
     assert reloadable.model.tuning.curve == ()  # it was measured with the old model
+
+
+def test_a_new_challenger_is_used_and_announced(
+    make_state: Any,
+    tiny_bundle: Bundle,
+    directory: RuntimeDirectory,
+    make_bundle: Any,
+    fake_challengers: list[Any],
+) -> None:
+    state = make_state(directory, reload=True, shadow=str(tiny_bundle.path))
+    model, bundle = state.model, make_bundle()
+    state.settings = state.settings.model_copy(update={"shadow": str(bundle.path)})
+    reload_now(state)
+    old, new = fake_challengers
+    assert (old.is_running, new.is_running) == (False, True)
+    assert new.manifest == bundle.manifest
+    assert state.model is model
+    versions = f"{model.manifest.version}+{bundle.manifest.version}"
+    assert state.versions == state.runtime_directory.last_reload()[1] == versions
+    reload_now(state)
+    assert len(fake_challengers) == 2
+
+
+def test_a_challenger_that_cannot_be_loaded_refuses_the_reload(
+    make_state: Any,
+    tiny_bundle: Bundle,
+    make_bundle: Any,
+    tmp_path: Path,
+    fake_challengers: list[Any],
+) -> None:
+    state = make_state(reload=True, shadow=str(tiny_bundle.path))
+    model, bundle = state.model, make_bundle()
+    change = {"model": str(bundle.path), "shadow": str(tmp_path / "nothing")}
+    state.settings = state.settings.model_copy(update=change)
+    with pytest.raises(ReloadRefused, match="GRAFT_SHADOW"):
+        reload_now(state)
+    assert state.model is model
+    change = {"model": str(tmp_path / "nothing"), "shadow": str(bundle.path)}
+    state.settings = state.settings.model_copy(update=change)
+    with pytest.raises(ReloadRefused, match="GRAFT_MODEL"):
+        reload_now(state)
+    assert state.model is model
+    assert [challenger.is_running for challenger in fake_challengers] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -201,9 +244,15 @@ class Worker:
     reloads: int = 0
     model: Any = field(
         default_factory=lambda: SimpleNamespace(
-            manifest=SimpleNamespace(id="1", name="a", version="1")
+            manifest=SimpleNamespace(id="1", name="a", version="1", tag="a:1")
         )
     )
+    settings: Any = field(default_factory=lambda: SimpleNamespace(model="tiny:champion"))
+
+    @property
+    def versions(self) -> str:
+        version: str = self.model.manifest.version
+        return version
 
     async def reload(self) -> Any:
         self.reloads += 1
@@ -293,6 +342,51 @@ def test_a_failed_reload_is_not_announced(directory: RuntimeDirectory) -> None:
     assert directory.last_reload() is None
 
 
+@pytest.fixture
+def champions(
+    empty_home: Path, tiny_bundle: Bundle, make_bundle: Any
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Two functions, each of which makes another bundle the champion called `tiny`."""
+    other = make_bundle()
+    return lambda: save(tiny_bundle, as_champion=True), lambda: save(other, as_champion=True)
+
+
+def test_a_worker_follows_the_champion(champions: Any) -> None:
+    promote_first, promote_second = champions
+    reload_counts = watch(Worker(None), promote_first, promote_second, lambda: roll_back("tiny"))
+    assert reload_counts == [0, 1, 2, 3]
+
+
+def test_a_worker_does_not_follow_the_champion_of_another_tag(champions: Any) -> None:
+    worker = Worker(None, settings=SimpleNamespace(model="tiny:latest"))
+    assert watch(worker, *champions) == [0, 0, 0]
+
+
+def test_a_worker_does_not_reload_the_champion_that_it_serves(
+    champions: Any, tiny_bundle: Bundle
+) -> None:
+    promote_first, promote_second = champions
+    worker = Worker(None, model=SimpleNamespace(manifest=tiny_bundle.manifest))
+    assert watch(worker, promote_first, promote_second) == [0, 0, 1]
+
+
+def test_a_champion_that_cannot_be_loaded_is_tried_once(champions: Any) -> None:
+    promote_first, promote_second = champions
+    worker = Worker(None, BundleError("altered"))
+    assert watch(worker, promote_first, lambda: None, promote_second) == [0, 1, 1, 2]
+
+
+def test_watching_survives_a_store_that_cannot_be_read(champions: Any, empty_home: Path) -> None:
+    promote_first, _ = champions
+    file = empty_home / "models/tiny/.champion"
+
+    def damage() -> None:
+        file.unlink()
+        file.mkdir()
+
+    assert watch(Worker(None), promote_first, damage) == [0, 1, 1]
+
+
 # Over HTTP
 
 
@@ -371,13 +465,18 @@ class Load:
 
 
 @pytest.fixture
-def two_workers(serve: Any, empty_home: Path, tiny_bundle: Bundle) -> Iterator[Any]:
-    """A service of two workers with the newest model called `tiny`, which may be reloaded."""
-    save(tiny_bundle)
+def two_workers(
+    serve: Any, empty_home: Path, tiny_bundle: Bundle, request: pytest.FixtureRequest
+) -> Iterator[Any]:
+    """A service of two workers with the newest model called `tiny`, which may be reloaded.
+
+    The parameter is another value of GRAFT_MODEL.
+    """
+    save(tiny_bundle, as_champion=True)
     with serve(
         BENTOML_HOME=str(empty_home),
         BENTOML_CONFIG_OPTIONS="services.graft.workers=2",
-        GRAFT_MODEL="tiny:latest",
+        GRAFT_MODEL=getattr(request, "param", "tiny:latest"),
         GRAFT_RELOAD="1",
     ) as server:
         # The service is ready with one worker; SIGHUP would end a worker that is still starting.
@@ -409,6 +508,22 @@ def test_two_workers_reload_under_load(
     assert f'version="{new}"' in series
     assert two_workers.metrics()["graft_queue_depth_pictures"] == 0
     assert f"reloaded: tiny:{new} is served instead of tiny:{old}" in two_workers.log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("two_workers", ["tiny:champion"], indirect=True)
+def test_two_workers_follow_the_champion(
+    two_workers: Any, tiny_bundle: Bundle, make_bundle: Any, draw: Any
+) -> None:
+    old = tiny_bundle.manifest.version
+    bundle = make_bundle(FRENCH)
+    new = bundle.manifest.version
+    save(bundle)
+    assert set(answers(two_workers, draw("blue"))) == {(old, "blue")}
+    save(bundle, as_champion=True)
+    seconds_until_all(two_workers, draw("blue"), (new, "bleu"))
+    roll_back("tiny")
+    seconds_until_all(two_workers, draw("blue"), (old, "blue"))
 
 
 @pytest.mark.slow

@@ -31,6 +31,12 @@ def test_a_value_that_is_not_a_bundle_folder_is_kept(folder: Path, model: str) -
     assert variables == {"GRAFT_MODEL": model}
 
 
+def test_a_relative_challenger_becomes_absolute(folder: Path) -> None:
+    variables = {"GRAFT_MODEL": "classifier:latest", "GRAFT_SHADOW": "link"}
+    make_paths_absolute(variables)
+    assert variables == {"GRAFT_MODEL": "classifier:latest", "GRAFT_SHADOW": f"{folder}/link"}
+
+
 def test_other_relative_paths_become_absolute(folder: Path) -> None:
     variables = {
         **{"GRAFT_VERIFY_KEY": "key.pub", "GRAFT_CACHE": "cache", "BENTOML_HOME": "../home"},

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.bundle import summary
+from service.bundle import store, summary
 from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from trainers.evaluation import replacement
@@ -112,6 +112,19 @@ def test_drawn_pictures_replacing_real_ones_are_a_doubt(make_bundle: MakeBundle)
     lines = list(replacement.list_doubts(new, old))
     assert lines[-1].endswith("drawn sample pictures, but it replaces tiny:old, which was not")
     assert len(list(replacement.list_doubts(make_bundle("newer", source=summary.DRAWN), new))) == 1
+
+
+@pytest.mark.usefixtures("empty_home")
+def test_a_command_compares_the_new_model_with_the_champion(
+    make_bundle: MakeBundle, tiny_bundle: Bundle
+) -> None:
+    champion = store.save(tiny_bundle, as_champion=True)
+    new = make_bundle("new")
+    *_, line = replacement.describe(new, make_bundle("old"), DATA)
+    assert line.startswith(f"{champion} is still the champion; this command compares the new model")
+    assert line.endswith(f"-m trainers.promote {new.path} --data 'my data'")
+    *_, line = replacement.describe(tiny_bundle, make_bundle("older"), DATA)
+    assert "champion" not in line
 
 
 def test_find_latest_returns_none_for_an_unknown_name() -> None:

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from trainers.cache.array_cache import Cache
+from trainers.dataset import scanning
+from trainers.dataset.dataset import load_dataset
 from trainers.exporting import manifest
+from trainers.progress import Progress
+
+DrawFolder = Callable[..., Path]
 
 
 def test_the_headline_metrics_are_those_of_the_test() -> None:
@@ -24,6 +31,22 @@ def test_the_headline_metrics_are_those_of_the_test() -> None:
         "test_calibration_error": 0.02,
         "temperature": 1.5,
     }
+
+
+def test_the_nearest_file_with_a_licence_is_recorded(
+    tmp_path: Path, draw_folder: DrawFolder
+) -> None:
+    def find() -> str | None:
+        cache = Cache(tmp_path / "cache", 1e9, tmp_path / "work", Progress(is_quiet=True))
+        return manifest.find_licence(load_dataset(scanning.scan(folder), cache))
+
+    folder = draw_folder(tmp_path / "pets", red=2, blue=2)
+    (folder / "licence").mkdir()  # an empty folder
+    assert find() is None
+    (folder / "red/licence.md").write_text("CC BY 4.0")
+    assert find() == "red/licence.md"
+    (folder / "LICENSE").write_text("CC BY 4.0")
+    assert find() == "LICENSE"
 
 
 def test_the_commit_of_another_repository_is_not_recorded(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from service.imaging import FORMATS
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings.finding import Finding, make_finding
 from trainers.dataset.folders.filenames import suffix_of
+from trainers.dataset.scanning import LeftOut
 
 _SUFFIXES = {kind.name: kind.suffixes for kind in FORMATS}
 _LEFT_OUT = {
@@ -36,12 +37,14 @@ _MAX_REASONS = 3
 
 
 def find_left_out(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Find left-out files and folders that were meant as pictures or classes.
+    """Find left-out files and folders that were meant as pictures or classes."""
+    yield from report_left_out(dataset.left_out)
 
-    There is one finding for each kind of `LeftOut`.
-    """
+
+def report_left_out(left_out: Sequence[LeftOut]) -> Iterator[Finding]:
+    """Yield one finding for each kind of left-out files that were meant as pictures or classes."""
     for kind, text in _LEFT_OUT.items():
-        files = [file for file in dataset.left_out if file.kind == kind]
+        files = [file for file in left_out if file.kind == kind]
         if files:
             noun = "folder" if kind == "empty_class" else "file"
             finding = make_finding(kind, text, [file.path for file in files], noun)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.filenames import format_names
+from trainers.dataset.scanning import Scan
 from trainers.progress import log
 
 Severity = Literal["error", "warning"]
@@ -79,21 +80,21 @@ def log_findings(findings: Sequence[Finding]) -> None:
         log.warning("%s", finding)
 
 
-def list_notes(dataset: Dataset) -> list[str]:
+def list_notes(folder: Dataset | Scan) -> list[str]:
     """Describe how the folder was understood, and which files are left out without a finding.
 
     Returns:
         Lines for the log.
     """
     reasons: dict[str, list[str]] = {}
-    for file in dataset.left_out:
+    for file in folder.left_out:
         if not file.kind:
             reasons.setdefault(file.reason, []).append(file.path)
     lines = [
         f"left out: {format_names(paths, 3)}: {'each ' if len(paths) > 1 else ''}{reason}"
         for reason, paths in reasons.items()
     ]
-    return [*dataset.layout.notes, *lines]
+    return [*folder.layout.notes, *lines]
 
 
 def summarize(findings: Sequence[Finding]) -> list[dict[str, Any]]:

@@ -35,6 +35,11 @@ def test_the_hint_comes_before_the_message() -> None:
     assert with_hint("not a picture", bytes(99)) == "not a picture"
 
 
+def test_a_whole_file_gets_no_advice_for_curl() -> None:
+    assert with_hint("not a picture", b"notes", is_file=True) == "not a picture"
+    assert with_hint("not a picture", b"<html>", is_file=True).startswith("the data is a web page")
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_complete_and_truncated_pictures_get_no_hint(draw: Any, kind: str) -> None:
     picture = draw("red", kind, (300, 200))

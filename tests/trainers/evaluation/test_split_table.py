@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from service.bundle.manifest import Manifest
+from service.bundle.reading import Bundle
+from trainers.evaluation.split_table import SplitRow, read_split
+
+
+def test_the_split_is_read_back_also_without_digests(tmp_path: Path, manifest: Manifest) -> None:
+    bundle = Bundle(tmp_path, manifest)
+    (tmp_path / "split.csv").write_text("path,sha256,class,split\na.jpg,00,red,test\n")
+    assert read_split(bundle) == [SplitRow("a.jpg", "00", "red", "test")]
+    (tmp_path / "split.csv").write_text("path,class,split\na.jpg,red,test\n")
+    assert read_split(bundle) == [SplitRow("a.jpg", "", "red", "test")]

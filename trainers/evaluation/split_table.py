@@ -1,0 +1,34 @@
+"""Reads the split.csv of a bundle: the pictures for training, validation and the test."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+
+from service.bundle.reading import Bundle
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """One row of a bundle's split.csv.
+
+    Attributes:
+        path: path of the picture, relative to the data folder.
+        sha256: hash of the file; empty in older bundles, which do not record it.
+        label: the class.
+        split: train, validation or test.
+    """
+
+    path: str
+    sha256: str
+    label: str
+    split: str
+
+
+def read_split(bundle: Bundle) -> list[SplitRow]:
+    """Read the split.csv of a bundle."""
+    with (bundle.path / "split.csv").open(newline="", encoding="utf-8") as file:
+        return [
+            SplitRow(row["path"], row.get("sha256") or "", row["class"], row["split"])
+            for row in csv.DictReader(file)
+        ]

@@ -1,6 +1,6 @@
 """Measures the calibration of scores and the sets of labels, over several seeds.
 
-    .venv/bin/python -m benchmarks.trust.calibration PLUGIN WEIGHTS FOLDER [SEEDS=10] [--OPTION=VALUE]
+    .venv/bin/python -m benchmarks.trust.calibration PLUGIN WEIGHTS FOLDER [SEEDS=10] [--OPTION=X]
 
 Each seed makes another split and another model; options are those of a training run.
 

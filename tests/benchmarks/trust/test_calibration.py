@@ -1,36 +1,33 @@
-"""The benchmark trust.py: the pooled calibration error, and the rows of its table."""
-
 from __future__ import annotations
 
 import pytest
 
-from benchmarks.trust import pooled_error, summarise
+from benchmarks.trust.calibration import (
+    TRUST_STEPS,
+    pooled_error,
+    share_of_trust,
+    summarise,
+    summarise_sets,
+)
 
 
 def record(correct: int) -> dict[str, object]:
     row = {"low": 0.9, "n": 10, "score": 0.95, "correct": correct}
     return {
-        "accuracy": correct / 10,
+        "test": {"accuracy": correct / 10},
+        "seconds": {"scanning": 9.0, TRUST_STEPS[0]: 1.0},
         "temperature": 1.5,
         "error": abs(correct / 10 - 0.95),
         "error_before": 0.2,
         "noise_floor": 0.05,
         "bins": [row],
         "bands": [row],
-        "sets": {"coverage": 0.9, "mean_size": 1.25},
     }
 
 
-def test_runs_without_sets_or_confident_answers_are_listed() -> None:
-    unsure = {**record(9), "sets": None, "bands": []}
-    rows = summarise([unsure, record(10)])
-    assert rows["labels in a set, mean"] == "1.25"
-    assert (
-        summarise([{**unsure, "sets": record(9)["sets"]}])[
-            "right answers among those with a score of at least 90%"
-        ]
-        == "-"
-    )
+def test_runs_without_confident_answers_are_listed() -> None:
+    rows = summarise([{**record(9), "bands": []}])
+    assert rows["right answers among those with a score of at least 90%"] == "-"
 
 
 def test_errors_that_cancel_out_between_seeds_are_noise() -> None:
@@ -43,5 +40,14 @@ def test_the_table_has_pooled_and_mean_figures() -> None:
     assert rows["test accuracy, mean"] == "0.950"
     assert rows["calibration error, pooled over the seeds"] == "0.0000"
     assert rows["calibration error of a single test, mean"] == "0.0500"
-    assert rows["labels in a set, mean"] == "1.25"
     assert rows["right answers among those with a score of at least 90%"] == "0.950 of 20"
+
+
+def test_time_for_trust_is_compared_with_the_other_steps() -> None:
+    assert share_of_trust({"scanning": 6.0, "head": 2.0, TRUST_STEPS[0]: 2.0}) == 0.25
+
+
+def test_sets_have_a_row_for_each_method() -> None:
+    ((name, value),) = summarise_sets({"LAC": [(0.8, 1.0), (1.0, 2.0)]})
+    assert name.startswith("sets of LAC")
+    assert value == "0.900, 1.50"

@@ -1,0 +1,1 @@
+"""Measures how far the answers of models can be trusted, over several seeds: `make bench-trust`."""

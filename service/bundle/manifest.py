@@ -26,7 +26,6 @@ GOLDEN_ANSWERS: Final = "golden/answers.json"
 CALIBRATION: Final = "calibration.json"
 NOVELTY: Final = "novelty.npz"
 REPORT: Final = "report.html"
-NOVELTY: Final = "novelty.npz"
 NAME_PATTERN: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 
 

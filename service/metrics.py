@@ -8,26 +8,15 @@ an error that creates its series.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    Metric,
-    disable_created_metrics,
-    generate_latest,
-    values,
-)
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from service.bundle.manifest import Manifest
 from service.engine.device import RuntimeInfo
 from service.errors import RequestError
+from service.server.metric_values import merged_exposition, store_values_in
 from service.server.runtime_directory import RuntimeDirectory
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -35,6 +24,8 @@ _PICTURES = (1, 2, 4, 8, 16, 32, 64)
 _STATUSES = (200, 429, 500, 503, 504)
 """HTTP statuses whose series start at 0 for every endpoint. The series of any other status appears
 with the first response that has this status."""
+_INFO: Final = ("graft_model_info", "graft_shadow_info")
+"""Metrics of which `exposition` hides the series with the value 0."""
 _SERIES_BYTES: Final = 512
 """Upper bound on the size of a series in a metrics file, without the text of its labels."""
 _CHARACTER_BYTES: Final = 12
@@ -56,7 +47,7 @@ class Metrics:
     def __init__(
         self, registry: CollectorRegistry | None = None, shared: RuntimeDirectory | None = None
     ) -> None:
-        _store_values_in(shared)
+        store_values_in(shared)
         self._shared = shared
         registry = registry or CollectorRegistry()
         self._registry = registry
@@ -166,7 +157,7 @@ class Metrics:
         """Set `graft_model_info` of a model, and create the counters of its classes.
 
         The value is 1 for the served model and 0 for an old model. prometheus_client cannot remove
-        the series of an old model from shared files, so `_ServedModelFilter` hides it. If the disk
+        the series of an old model from shared files, so `exposition` hides it. If the disk
         is full, a new model or class gets no series.
         """
         labels = (manifest.name, manifest.version, manifest.plugin)
@@ -202,46 +193,9 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return the merged values of all workers in Prometheus' text format."""
-        files = self._shared.metrics_files() if self._shared else []
-        registry = CollectorRegistry()
-        merge = MultiProcessCollector.merge
-        families = merge(files) if files else self._registry.collect()  # type: ignore[no-untyped-call]
-        registry.register(_ServedModelFilter(families))
-        return generate_latest(registry)
+        return merged_exposition(self._shared, self._registry, _INFO)
 
     def _has_room(self, kind: str, labels: Iterable[str]) -> bool:
         characters = sum(map(len, labels))
         needed = _SERIES_BYTES + _CHARACTER_BYTES * characters + _SPARE_BYTES
         return self._shared is None or self._shared.reserve(kind, needed)
-
-
-def _store_values_in(shared: RuntimeDirectory | None) -> None:
-    """Set where metrics that are created later keep their values: in shared files or in memory.
-
-    prometheus_client makes this choice at import, from PROMETHEUS_MULTIPROC_DIR, which BentoML
-    sets. BentoML's folder cannot be used: all services with the same BENTOML_HOME share it, and
-    each service empties the folder when it starts.
-
-    Args:
-        shared: the directory that the workers share; None = keep the values in memory.
-    """
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # shared files cannot hold these
-    if shared is None:
-        values.ValueClass = values.MutexValue
-        return
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared.path)
-    slot = shared.slot
-    values.ValueClass = values.MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
-
-
-class _ServedModelFilter(Collector):
-    """Hides models that are no longer served, and challengers that are no longer used (value 0)."""
-
-    def __init__(self, families: Iterable[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterator[Metric]:
-        for family in self._families:
-            if family.name in ("graft_model_info", "graft_shadow_info"):
-                family.samples = [sample for sample in family.samples if sample.value]
-            yield family

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
 
 from service.api_keys import ApiKeys
 from service.bundle.manifest import Manifest
@@ -64,9 +63,9 @@ class ServiceState:
     async def reload(self) -> Manifest:
         """Load the model that GRAFT_MODEL names now, check its golden answers, and serve it.
 
-        The challenger that GRAFT_SHADOW names is loaded again, too. Until the new models are
-        loaded, the current model answers requests. The service keeps its models if anything fails,
-        and a model if the variable still names the same one.
+        Until the new model is loaded, the current model answers requests. The service keeps the
+        current model if anything fails, or if GRAFT_MODEL still names the same model. Then the
+        challenger that GRAFT_SHADOW names is loaded in the same way; if that fails, it is logged.
 
         Returns:
             The manifest of the model that was served before.
@@ -79,10 +78,12 @@ class ServiceState:
         """
         async with self._reload_lock:
             old = self.model
-            new = await asyncio.to_thread(self._load_changed_models)
+            new = await asyncio.to_thread(self._load_if_changed)
             if new is not None:
                 self.model = new
                 await asyncio.to_thread(old.close)
+            if self.shadow:
+                await asyncio.to_thread(self.shadow.reload, self.settings)
             return old.manifest
 
     def close(self) -> None:
@@ -90,10 +91,6 @@ class ServiceState:
         if self.shadow:
             self.shadow.close()
         self.model.close()
-
-    def _load_changed_models(self) -> ServedModel | None:
-        with self.shadow.reload(self.settings) if self.shadow else nullcontext():
-            return self._load_if_changed()
 
     def _load_if_changed(self) -> ServedModel | None:
         bundle = load_verified(self.settings.model, self.settings.verify_key, "GRAFT_MODEL")

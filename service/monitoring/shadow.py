@@ -11,12 +11,12 @@ import logging
 import random
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from time import monotonic
 from typing import Final, NamedTuple
 
 from service.bundle.signature import load_verified
+from service.errors import GraftError
 from service.metrics import Metrics
 from service.monitoring.challenger import Challenger, Opinion
 from service.settings import Settings
@@ -97,25 +97,20 @@ class Shadow:
         if not has_room:
             self._metrics.count_shadow("shed")
 
-    @contextmanager
-    def reload(self, settings: Settings) -> Iterator[None]:
-        """Start the challenger that GRAFT_SHADOW names now; use it once the block has succeeded.
+    def reload(self, settings: Settings) -> None:
+        """Start the challenger that GRAFT_SHADOW names now, and end the current one.
 
-        The current one goes on if it is the same model, or if anything fails.
-
-        Raises:
-            BundleError, SettingError: as in `start_challenger`.
+        The current one goes on if it is the same model. It also goes on if anything fails: this is
+        only logged, so that it does not keep a new model from being served.
         """
         old = self.challenger
-        new = start_challenger(settings, old)
-        unused = new
         try:
-            yield
-            self.challenger, unused = new, old
-        finally:
-            if new is not old:
-                unused.close()
-        if new is not old:
+            self.challenger = start_challenger(settings, old)
+        except Exception as error:
+            is_bug = not isinstance(error, GraftError)
+            _log.error("the challenger is not reloaded: %s", error, exc_info=is_bug)
+        if self.challenger is not old:
+            old.close()
             self._metrics.show_challenger(old.manifest, is_used=False)
             self._announce()
 

@@ -231,47 +231,49 @@ def test_closing_waits_for_nothing(
     assert len(challenger.pictures) == 1
 
 
-@pytest.fixture
-def other(manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> FakeChallenger:
-    """The challenger that a reload finds."""
-    other = FakeChallenger(manifest.model_copy(update={"id": "f" * 64}))
-    monkeypatch.setattr(shadow_module, "start_challenger", lambda settings, current: other)
-    return other
-
-
 def test_a_reload_shows_pictures_to_the_new_challenger(
     make_shadow: MakeShadow,
     challenger: FakeChallenger,
-    other: FakeChallenger,
+    manifest: Manifest,
     registry: CollectorRegistry,
     counted: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    other = FakeChallenger(manifest.model_copy(update={"id": "f" * 64}))
+    monkeypatch.setattr(shadow_module, "start_challenger", lambda settings, current: other)
     challenger.gate.clear()
     shadow = make_shadow()
     shadow.offer(b"red", "red")
     while not challenger.pictures:
         time.sleep(0.005)
-    with shadow.reload(Settings()):
-        assert shadow.challenger is challenger
+    shadow.reload(Settings())
     assert shadow.challenger is other
     assert not challenger.is_running
     shadow.offer(b"red", "red")
     counted(agree=1)
     assert other.pictures == [b"red"]
-    for manifest, value in ((challenger.manifest, 0), (other.manifest, 1)):
-        labels = {"name": "tiny", "version": manifest.version}
+    for used, value in ((challenger.manifest, 0), (other.manifest, 1)):
+        labels = {"name": "tiny", "version": used.version}
         assert registry.get_sample_value("graft_shadow_info", labels) == value
 
 
-def test_a_failed_reload_keeps_the_challenger(
-    make_shadow: MakeShadow, challenger: FakeChallenger, other: FakeChallenger
+@pytest.mark.parametrize("failure", [BundleError("it is damaged"), OSError("no more processes")])
+def test_a_failed_reload_is_logged_and_keeps_the_challenger(
+    make_shadow: MakeShadow,
+    challenger: FakeChallenger,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failure: Exception,
 ) -> None:
+    def start(settings: Settings, current: Any) -> Any:
+        raise failure
+
+    monkeypatch.setattr(shadow_module, "start_challenger", start)
     shadow = make_shadow()
-    with pytest.raises(BundleError), shadow.reload(Settings()):
-        raise BundleError("the new model cannot be served")
+    shadow.reload(Settings())
     assert shadow.challenger is challenger
     assert challenger.is_running
-    assert not other.is_running
+    assert f"the challenger is not reloaded: {failure}" in caplog.text
 
 
 def test_a_challenger_that_is_unchanged_goes_on_unless_it_ended(

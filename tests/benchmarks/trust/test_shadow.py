@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from benchmarks.shadow import AGAIN, FIGURES, WITH, WITHOUT, Measured, notes, table
+from benchmarks.trust.shadow import AGAIN, FIGURES, WITH, WITHOUT, Measured, notes, table
 
 
 def measured(with_p99: float) -> Measured:

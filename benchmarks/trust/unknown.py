@@ -1,6 +1,6 @@
 """Measures how well models tell unknown pictures from known ones, over several seeds.
 
-    .venv/bin/python -m benchmarks.unknown PLUGIN WEIGHTS FOLDER [SEEDS=10] [OTHER_FOLDER ...]
+    .venv/bin/python -m benchmarks.trust.unknown PLUGIN WEIGHTS FOLDER [SEEDS=10] [OTHER_FOLDER ...]
 
 Each seed makes another split and another model. Its test pictures are compared with those of other
 folders, with drawn pictures and with noise. Then each class is left out of the training in turn,

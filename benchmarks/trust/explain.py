@@ -1,6 +1,6 @@
 """Measures how exact explanations are, and what they cost.
 
-    .venv/bin/python -m benchmarks.explain PLUGIN WEIGHTS FOLDER
+    .venv/bin/python -m benchmarks.trust.explain PLUGIN WEIGHTS FOLDER
 
 For each kind of head, a head is trained on frozen features of the pictures in the folder. The heat
 maps of all test pictures are compared with Grad-CAM, which Keras computes by automatic

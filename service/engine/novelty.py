@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from service.bundle.manifest import NOVELTY, Manifest
 from service.bundle.reading import Bundle
 from service.engine.classification import ModelOutputs
+from service.engine.references import References
 from service.errors import BundleError
 
 SIGNALS: Final = ("entropy", "distance", "relative distance")
@@ -28,80 +30,6 @@ _TAIL_SHARE: Final = 0.1
 _MIN_TAIL: Final = 5
 """The highest values of the validation pictures, this share or number, say how wide the tail is."""
 _ARRAYS: Final = ("centre", "components", "positions", "heights", "spacings")
-
-
-class Neighbours(NamedTuple):
-    """The nearest references of N pictures, nearest first.
-
-    Attributes:
-        indexes: (N, count) int64, indexes of the references.
-        distances: (N, count) float32, squared distances of the normalised embeddings, 0 to 4.
-    """
-
-    indexes: NDArray[np.int64]
-    distances: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class References:
-    """The embeddings of some training pictures, normalised to length 1 and projected.
-
-    Attributes:
-        rows: (n,) int64, the row of each picture in split.csv, counted from 0 without the header.
-        centre: (D,) float32, the mean of the normalised embeddings.
-        components: (D, r) float32, orthonormal: their principal components.
-        positions: (r, n) float32, their coordinates along the components.
-        heights: (n,) float32, their squared distances from the space of the components.
-        spacings: (n,) float32, the mean squared distance of each to its nearest other references.
-        neighbours: number of nearest references whose distances are averaged.
-    """
-
-    rows: NDArray[np.int64]
-    centre: NDArray[np.float32]
-    components: NDArray[np.float32]
-    positions: NDArray[np.float32]
-    heights: NDArray[np.float32]
-    spacings: NDArray[np.float32]
-    neighbours: int
-
-    def nearest(self, embeddings: NDArray[np.float32], count: int) -> Neighbours:
-        """Find the `count` nearest references of embeddings (N, D); all if there are fewer."""
-        return self.nearest_to(*self.project(embeddings), count)
-
-    def nearest_to(
-        self, positions: NDArray[np.float32], heights: NDArray[np.float32], count: int
-    ) -> Neighbours:
-        """Find the nearest references of projected embeddings, as from `project`.
-
-        Outside the space of the components, all directions count as perpendicular.
-        """
-        # Not `@`: the threads of BLAS wait for each other if the cores are busy, for up to 30 ms.
-        products = np.einsum("nr,rm->nm", positions, self.positions)
-        ends = np.einsum("nr,nr->n", positions, positions) + heights
-        distances = np.maximum(ends[:, np.newaxis] + self._ends - 2 * products, 0)
-        count = min(count, len(self.rows))
-        indexes = np.argpartition(distances, count - 1, axis=1)[:, :count]
-        chosen = np.take_along_axis(distances, indexes, axis=1)
-        order = chosen.argsort(axis=1, kind="stable")
-        return Neighbours(
-            np.take_along_axis(indexes, order, axis=1), np.take_along_axis(chosen, order, axis=1)
-        )
-
-    def project(
-        self, embeddings: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the coordinates (N, r) of embeddings (N, D), and their heights (N,)."""
-        centred = normalize(embeddings) - self.centre
-        positions = np.einsum("nd,dr->nr", centred, self.components)
-        lengths = np.einsum("nd,nd->n", centred, centred)
-        heights = np.maximum(lengths - np.einsum("nr,nr->n", positions, positions), 0)
-        return positions, heights
-
-    @cached_property
-    def _ends(self) -> NDArray[np.float32]:
-        """(n,) squared distances of the references from the centre."""
-        ends: NDArray[np.float32] = (self.positions**2).sum(axis=0) + self.heights
-        return ends
 
 
 @dataclass(frozen=True)
@@ -161,8 +89,16 @@ class Novelty:
         This is the share of validation pictures whose combined signal is lower. Beyond the highest
         of them, it goes on rising towards 1, so that even very novel pictures can be ordered.
         """
-        totals = combine(self.signals, measure_signals(self.references, outputs))
-        return 1 - p_values(self.totals, totals)
+        signals = measure_signals(self.references, outputs)
+        return 1 - self._total.p_values(combine(self._scales, signals))
+
+    @cached_property
+    def _scales(self) -> tuple[Scale, ...]:
+        return tuple(map(Scale, self.signals))
+
+    @cached_property
+    def _total(self) -> Scale:
+        return Scale(self.totals)
 
     @classmethod
     def _from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Novelty:
@@ -196,49 +132,54 @@ class Novelty:
                 raise ValueError(f"{name} has numbers that are not finite")
 
 
-def normalize(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return embeddings (N, D) with length 1."""
-    lengths = np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings))
-    normalised: NDArray[np.float32] = embeddings / np.maximum(lengths, 1e-12)[:, np.newaxis]
-    return normalised
-
-
 def measure_signals(references: References, outputs: ModelOutputs) -> NDArray[np.float64]:
     """Return the SIGNALS (3, N) of pictures; the entropy is in nats."""
-    probabilities = np.clip(outputs.probabilities.astype(np.float64), 1e-12, 1)
-    entropies = -(probabilities * np.log(probabilities)).sum(axis=1)
+    probabilities = np.maximum(outputs.probabilities, 1e-12, dtype=np.float64)
+    entropies = -np.einsum("nc,nc->n", probabilities, np.log(probabilities))
     indexes, distances = references.nearest(outputs.embeddings, references.neighbours)
-    mean = distances.mean(axis=1, dtype=np.float64)
-    usual = references.spacings[indexes].mean(axis=1, dtype=np.float64)
-    return np.stack([entropies, mean, mean / np.maximum(usual, 1e-12)])
+    sums = distances.sum(axis=1, dtype=np.float64)
+    usual = references.spacings[indexes].sum(axis=1, dtype=np.float64)
+    return np.stack([np.maximum(entropies, 0), sums, sums / np.maximum(usual, 1e-12)])
 
 
-def combine(known: NDArray[np.float64], signals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Combine the signals (3, N) of pictures by Fisher's method: the sum (N,) of -log(p).
+@dataclass(frozen=True)
+class Scale:
+    """Compares values with those of the validation pictures.
 
-    Args:
-        known: (3, m) the signals of validation pictures, each row in ascending order.
+    Attributes:
+        known: (m,) float64, the values of the validation pictures, in ascending order, at least 0.
     """
-    surprises = [-np.log(p_values(row, values)) for row, values in zip(known, signals, strict=True)]
+
+    known: NDArray[np.float64]
+
+    def p_values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return for each value (N,) the share of pictures whose value is at least as high.
+
+        Between known values, the share is interpolated. Beyond the highest one, it falls as
+        1 / (1 + excess / spread), so it never becomes 0. The spread is the mean excess of the
+        highest known values over the value below them.
+        """
+        excess = np.maximum(values - self.known[-1], 0) / self._spread
+        shares: NDArray[np.float64] = np.interp(values, *self._steps) / (1 + excess)
+        return shares
+
+    @cached_property
+    def _steps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The different known values, and the share of pictures with at least this value."""
+        first = np.flatnonzero(np.diff(self.known, prepend=-1))  # of several equal values
+        return self.known[first], 1 - first / (len(self.known) + 1)
+
+    @cached_property
+    def _spread(self) -> float:
+        size = max(_MIN_TAIL, round(_TAIL_SHARE * len(self.known)))
+        spread = float((self.known[-size:] - self.known[-size - 1 :][0]).mean())
+        return max(spread, 1e-3 * float(self.known[-1]), 1e-9)
+
+
+def combine(scales: Sequence[Scale], signals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Combine the signals (3, N) of pictures by Fisher's method: the sum (N,) of -log(p)."""
+    surprises = [
+        -np.log(scale.p_values(values)) for scale, values in zip(scales, signals, strict=True)
+    ]
     total: NDArray[np.float64] = np.sum(surprises, axis=0)
     return total
-
-
-def p_values(known: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return for each value (N,) the share of pictures whose value is at least as high.
-
-    Between known values, the share is interpolated. Beyond the highest one, it falls as
-    1 / (1 + excess / spread), so it never becomes 0. The spread is the mean excess of the highest
-    known values over the value below them.
-
-    Args:
-        known: (m,) the values of the pictures, at least 0, in ascending order.
-    """
-    count = len(known)
-    first = np.flatnonzero(np.diff(known, prepend=-1))  # of several equal values
-    shares = np.interp(values, known[first], 1 - first / (count + 1))
-    size = max(_MIN_TAIL, round(_TAIL_SHARE * count))
-    spread = float((known[-size:] - known[-size - 1 :][0]).mean())
-    excess = np.maximum(values - known[-1], 0) / max(spread, 1e-3 * float(known[-1]), 1e-9)
-    falling: NDArray[np.float64] = shares / (1 + excess)
-    return falling

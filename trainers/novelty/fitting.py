@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.classification import ModelOutputs
-from service.engine.novelty import Novelty, References, combine, measure_signals, normalize
+from service.engine.novelty import Novelty, Scale, combine, measure_signals
+from service.engine.references import References, normalize
 
 MAX_REFERENCES = 4000
 """With more references, the file would be larger, and an answer would take longer."""
@@ -89,7 +90,8 @@ def fit_novelty(references: References, validation: ModelOutputs) -> Novelty:
     """
     signals = measure_signals(references, validation)
     known = _thin_out(np.sort(signals, axis=1))
-    return Novelty(references, known, _thin_out(np.sort(combine(known, signals))))
+    totals = np.sort(combine(list(map(Scale, known)), signals))
+    return Novelty(references, known, _thin_out(totals))
 
 
 def _thin_out(values: NDArray[np.float64]) -> NDArray[np.float64]:

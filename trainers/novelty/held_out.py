@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.classification import ModelOutputs
-from service.engine.novelty import References
+from service.engine.references import References
 from trainers.novelty.fitting import choose_references, fit_novelty, fit_references
 
 MAX_HELD_OUT = 10

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +12,13 @@ from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.engine.classification import ModelOutputs
-from service.engine.novelty import Novelty, References, combine, measure_signals, p_values
+from service.engine.novelty import Novelty, Scale, combine, measure_signals
 from service.engine.predictor import Predictor
 from service.errors import BundleError
+from tests.service.engine.test_references import colours, references
 
 RNG = np.random.default_rng(0)
 SealWith = Callable[[bytes], Bundle]
-
-
-def colours(count: int, spread: float = 0.15) -> NDArray[np.float32]:
-    """Embeddings of the tiny model for nearly red pictures."""
-    return (np.array([1, 0.2, 0.1]) + RNG.normal(0, spread, (count, 3))).astype(np.float32)
 
 
 def outputs(embeddings: NDArray[np.float32], score: float = 0.9) -> ModelOutputs:
@@ -31,21 +26,12 @@ def outputs(embeddings: NDArray[np.float32], score: float = 0.9) -> ModelOutputs
     return ModelOutputs(np.tile(np.float32(probabilities), (len(embeddings), 1)), embeddings)
 
 
-def references(embeddings: NDArray[np.float32], size: int = 3) -> References:
-    components = np.eye(3, size, dtype=np.float32)
-    empty = np.zeros(0, np.float32)
-    count = len(embeddings)
-    bare = References(np.arange(count), np.zeros(3, np.float32), components, empty, empty, empty, 5)
-    positions, heights = bare.project(embeddings)
-    spacings = np.full(count, 0.01, np.float32)
-    return replace(bare, positions=positions.T.copy(), heights=heights, spacings=spacings)
-
-
 @pytest.fixture(scope="module")
 def novelty() -> Novelty:
     known = references(colours(60).astype(np.float16).astype(np.float32))
     signals = np.sort(measure_signals(known, outputs(colours(80))), axis=1)
-    totals = np.sort(combine(signals, measure_signals(known, outputs(colours(80)))))
+    scales = [Scale(row) for row in signals]
+    totals = np.sort(combine(scales, measure_signals(known, outputs(colours(80)))))
     return Novelty(known, signals, totals)
 
 
@@ -60,49 +46,31 @@ def seal_with(tmp_path: Path, staging: Path, manifest: Manifest) -> SealWith:
     return seal_with
 
 
-def test_the_nearest_references_are_those_of_the_normalised_embeddings() -> None:
-    embeddings, pictures = colours(40), 7 * colours(5)
-    lengths = np.linalg.norm(embeddings, axis=1), np.linalg.norm(pictures, axis=1)
-    angles = (pictures @ embeddings.T) / np.outer(lengths[1], lengths[0])
-    nearest = references(embeddings).nearest(pictures, 4)
-    order = np.argsort(-angles, axis=1)[:, :4]
-    assert nearest.indexes.tolist() == order.tolist()
-    expected = 2 - 2 * np.take_along_axis(angles, order, axis=1)
-    np.testing.assert_allclose(nearest.distances, expected, atol=1e-5)
-    assert references(embeddings[:3]).nearest(pictures, 4).indexes.shape == (5, 3)
-
-
-def test_directions_outside_the_components_count_as_perpendicular() -> None:
-    known = references(np.array([[1, 0, 0], [1, 0, 1]], np.float32), size=2)
-    distances = known.nearest(np.array([[0, 0, 1]], np.float32), 2).distances
-    half = np.sqrt(0.5)
-    np.testing.assert_allclose(distances, [[half**2 + 1 + half**2, 2]], atol=1e-6)
-
-
 def test_a_p_value_is_the_share_of_pictures_with_a_higher_value() -> None:
     known = np.arange(1, 100.0)
-    shares = p_values(known, np.array([0, 1, 26, 26.5, 51, 96, 99]))
+    shares = Scale(known).p_values(np.array([0, 1, 26, 26.5, 51, 96, 99]))
     np.testing.assert_allclose(shares, [1, 1, 0.75, 0.745, 0.5, 0.05, 0.02])
     known = np.array([0, 0, 0, 5, 5, 6, 7, 8, 9.0])
-    np.testing.assert_allclose(p_values(known, np.array([0, 5])), [1, 0.7])
+    np.testing.assert_allclose(Scale(known).p_values(np.array([0, 5])), [1, 0.7])
 
 
 @pytest.mark.parametrize("known", [[3.0], [0.0, 0.0], [2.0] * 50, np.linspace(0, 3, 200)])
 def test_beyond_all_known_values_p_values_go_on_falling(known: list[float]) -> None:
     values = np.concatenate([[np.max(known)], 3 + np.logspace(-3, 4, 40)])
-    shares = p_values(np.array(known), values)
+    shares = Scale(np.array(known)).p_values(values)
     assert (np.diff(shares) < 0).all()
     assert shares[-1] > 0
 
 
 def test_a_single_unusual_signal_makes_a_picture_novel() -> None:
     known = np.sort(RNG.exponential(size=(3, 200)), axis=1)
-    totals = np.sort(combine(known, RNG.permuted(known, axis=1)))
+    scales = [Scale(row) for row in known]
+    totals = np.sort(combine(scales, RNG.permuted(known, axis=1)))
     usual = np.full((3, 1), 0.5)
     for row in range(3):
         unusual = usual.copy()
         unusual[row] = 60
-        assert combine(known, unusual) > np.quantile(totals, 0.95) > combine(known, usual)
+        assert combine(scales, unusual) > np.quantile(totals, 0.95) > combine(scales, usual)
 
 
 def test_novelty_rises_with_the_distance_and_never_ties(novelty: Novelty) -> None:

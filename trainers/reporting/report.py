@@ -6,37 +6,32 @@ It also shows how the model was chosen, which classes it confuses, and which fil
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import markupsafe
-import numpy as np
 
 from service.bundle import summary
 from service.bundle.manifest import Manifest
 from service.cli.eta import format_duration
 from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
-from trainers.evaluation.metrics import to_dense
 from trainers.evaluation.predictions import Predictions
-from trainers.reporting import charts, gallery, reliability
-from trainers.reporting.charts import Axis, Line
+from trainers.reporting import charts, curves, gallery, reliability, tables
 
-MAX_PER_PAIR, MAX_MISTAKES = 6, 24
-"""The report shows at most MAX_PER_PAIR thumbnails for each pair of confused classes, and at most
-MAX_MISTAKES thumbnails of the wrong predictions with the highest scores."""
-MAX_IN_MATRIX, MAX_IN_TABLE, MAX_LEFT_OUT = 30, 100, 20
-"""The report shows at most MAX_IN_MATRIX classes in the confusion matrix, MAX_IN_TABLE classes in a
-table, and MAX_LEFT_OUT files that were left out. metrics.json contains all of them."""
-MAX_RIGHT_CLASSES, MAX_RIGHT_PER_CLASS = 8, 5
+MAX_PER_PAIR, MAX_EXAMPLES, MAX_MISTAKES, MAX_SUSPECTS = 6, 2, 24, 24
+"""The report shows at most MAX_PER_PAIR thumbnails for each pair of confused classes, with at most
+MAX_EXAMPLES right answers of each class beside them. It shows at most MAX_MISTAKES thumbnails of
+the wrong predictions with the highest scores, and at most MAX_SUSPECTS of pictures whose label may
+be wrong."""
+MAX_RIGHT_CLASSES, MAX_RIGHT_PER_CLASS = 12, 4
 """The largest number of classes whose right answers are shown, and of thumbnails of each."""
-_MOST_CONFUSED = 20
-"""If there are more than MAX_IN_MATRIX classes, the matrix shows only this many, the most confused.
-"""
-
-Row = Mapping[str, float | None]
+MAX_NAME = 24
+"""Longer names of classes are shortened."""
+MAX_LEFT_OUT = 20
+"""The report shows at most this many files that were left out."""
 
 
 def write(
@@ -57,7 +52,15 @@ def write(
     """
     test = metrics["test"]
     pairs = [
-        (pair, gallery.confusions_of_pair(predictions, dataset, pair["pair"], MAX_PER_PAIR))
+        (
+            pair,
+            gallery.confusions_of_pair(predictions, dataset, pair["pair"], MAX_PER_PAIR),
+            [
+                example
+                for label in pair["pair"]
+                for example in gallery.right_answers(predictions, dataset, label, MAX_EXAMPLES)
+            ],
+        )
         for pair in test["most_confused"]
     ]
     page = (
@@ -71,20 +74,22 @@ def write(
             test=test,
             charts=charts,
             pairs=pairs,
+            suspects=gallery.suspects(metrics["suspects"], dataset, MAX_SUSPECTS),
+            learning_curve=curves.learning_curve(metrics["learning_curve"]),
             mistakes=gallery.most_confident_mistakes(predictions, dataset, MAX_MISTAKES),
             wrong_count=len(predictions.mistakes()),
-            majority=_majority_class(test),
-            classes=_per_class(metrics),
+            majority=tables.majority_class(test),
+            classes=tables.per_class(metrics),
             right=_right_answers(metrics, predictions, dataset),
-            balance=_weight_effect(metrics),
-            matrix=_matrix(test, manifest.classes),
-            curves=list(_curves(metrics)),
+            balance=tables.weight_effect(metrics),
+            matrix=tables.confusion_matrix(test, manifest.classes),
+            curves=list(curves.training_curves(metrics)),
             calibration=metrics["calibration"],
             reliability=reliability.plot(metrics["calibration"]["bins"]),
             counts=splitting.describe(dataset),
             left_out=[file for file in metrics["left_out"] if not file["kind"]],
             max_left_out=MAX_LEFT_OUT,
-            provenance=list(_flatten(manifest.provenance)),
+            provenance=list(tables.flatten(manifest.provenance)),
         )
     )
     path.write_text(page, encoding="utf-8")
@@ -103,7 +108,8 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "code": code, "format_duration": format_duration}
-    environment.filters["sentence"] = sentence
+    environment.filters |= {"sentence": sentence, "shorten": shorten}
+    environment.filters["shorten_names"] = shorten_names
     return environment
 
 
@@ -119,130 +125,31 @@ def code(text: str) -> markupsafe.Markup:
     return markupsafe.Markup(re.sub(r"(^|[\s(])(--[a-z][a-z-]+)", option, escaped))
 
 
+def shorten(name: str) -> str:
+    """Replace the middle of a name that is longer than MAX_NAME characters by "…".
+
+    Both ends are kept, because long names of classes often differ only at their ends.
+    """
+    half = MAX_NAME // 2
+    return name if len(name) <= MAX_NAME else f"{name[: half - 1]}…{name[-half:]}"
+
+
+def shorten_names(text: str) -> str:
+    """Shorten the names in backticks in a text."""
+    return re.sub(r"`([^`]+)`", lambda match: f"`{shorten(match[1])}`", text)
+
+
 def sentence(text: str) -> str:
     """Capitalise the first letter and add a full stop."""
     return text[:1].upper() + text[1:] + "."
-
-
-def _majority_class(test: Mapping[str, Any]) -> tuple[str, float] | None:
-    """The class with the most test pictures, and its share, 0 to 1; None without test pictures."""
-    if not test["n"]:
-        return None
-    label, figures = max(test["per_class"].items(), key=lambda item: item[1]["n"])
-    return label, figures["n"] / test["n"]
-
-
-def _per_class(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The metrics of each class as rows of a table, the lowest F1 first."""
-    train = metrics["train"]["per_class"]
-    rows = [
-        {
-            **figures,
-            "label": label,
-            "train": train[label]["n"],
-            "weight": train[label]["weight"],
-        }
-        for label, figures in metrics["test"]["per_class"].items()
-    ]
-    return sorted(rows, key=lambda row: row["f1"])[:MAX_IN_TABLE]
 
 
 def _right_answers(
     metrics: Mapping[str, Any], predictions: Predictions, dataset: Dataset
 ) -> list[tuple[str, list[gallery.Thumbnail]]]:
     """Correctly classified test pictures of classes, the lowest F1 first."""
-    labels = [row["label"] for row in _per_class(metrics) if row["recall"]]
+    labels = [row["label"] for row in tables.per_class(metrics) if row["recall"]]
     return [
         (label, gallery.right_answers(predictions, dataset, label, MAX_RIGHT_PER_CLASS))
         for label in labels[:MAX_RIGHT_CLASSES]
     ]
-
-
-def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The effect of class weights on the recall of each class, as rows of a table.
-
-    The class with the fewest training pictures comes first. There are no rows if the effect was not
-    measured, which happens if the classes are balanced or the time budget was spent.
-    """
-    train = metrics["train"]["per_class"]
-    rows = [
-        {**row, "label": label, "train": train[label]["n"], "weight": train[label]["weight"]}
-        for label, row in (metrics["balance"] or {}).items()
-    ]
-    return sorted(rows, key=lambda row: row["train"])[:MAX_IN_TABLE]
-
-
-def _matrix(test: Mapping[str, Any], classes: Sequence[str]) -> dict[str, Any]:
-    """The confusion matrix of all classes, or of the most confused ones if there are many.
-
-    For each class in the matrix, `others` is the number of its pictures that were classified as a
-    class outside the matrix.
-    """
-    matrix = to_dense(test["confusion_matrix"])
-    chosen = np.arange(len(classes))
-    if len(classes) > MAX_IN_MATRIX:
-        wrong = matrix.sum(0) + matrix.sum(1) - 2 * matrix.diagonal()
-        chosen = np.sort(np.argsort(-wrong, kind="stable")[:_MOST_CONFUSED])
-    part = matrix[np.ix_(chosen, chosen)]
-    return {
-        "labels": [classes[index] for index in chosen.tolist()],
-        "rows": part.tolist(),
-        "others": (matrix[chosen].sum(1) - part.sum(1)).tolist(),
-        "sums": matrix[chosen].sum(1).tolist(),
-        "is_part": len(chosen) < len(classes),
-    }
-
-
-def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield plots of loss and accuracy for each phase. A line marks the best epoch or C value."""
-    for phase, rows in metrics["phases"].items():
-        if not rows:
-            continue
-        if "C" in rows[0]:
-            axis = Axis("C (weaker regularisation to the right)", [row["C"] for row in rows], True)
-        else:
-            axis = Axis("epoch", range(1, len(rows) + 1))
-        best = _best_row(phase, rows, metrics)
-        mark = None
-        if best >= 0:
-            verb = "is used" if metrics["shipped"]["phase"] == phase else "was best by loss"
-            mark = (best, f"{'C =' if 'C' in rows[0] else 'epoch'} {axis.values[best]:g} {verb}")
-        yield {
-            "name": phase,
-            "is_search": "C" in rows[0],
-            "plots": [
-                charts.curves("Loss", axis, _lines(rows, "loss"), mark),
-                charts.curves("Accuracy (%)", axis, _lines(rows, "accuracy", 100), mark),
-            ],
-        }
-
-
-def _best_row(phase: str, rows: Sequence[Row], metrics: Mapping[str, Any]) -> int:
-    """The index of the best row (an epoch or a value of C) of a phase; -1 if there is none."""
-    if phase != "head":  # fine-tuning selects by the loss with penalties, which rows do not have
-        return int(metrics["shipped"]["best_fine_tuning_epoch"]) - 1
-    losses = [row["val_loss"] for row in rows]
-    known = [row for row, loss in enumerate(losses) if loss is not None and np.isfinite(loss)]
-    return min(known, key=lambda row: losses[row] or 0.0, default=-1)
-
-
-def _lines(rows: Sequence[Row], name: str, factor: float = 1) -> list[Line]:
-    """Return the curves of `loss` or `accuracy`, multiplied by `factor` (100 for percent).
-
-    There is a curve for validation, and one for training if it was measured.
-    """
-    names = {"training": name, "validation": f"val_{name}"}
-    return [
-        Line(split, [None if (value := row[key]) is None else factor * value for row in rows])
-        for split, key in names.items()
-        if key in rows[0]
-    ]
-
-
-def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of nested mappings as rows of a table."""
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name} ")
-        elif value is not None:
-            yield f"{prefix}{name}".replace("_", " "), value

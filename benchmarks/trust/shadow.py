@@ -1,6 +1,6 @@
 """Measures what a challenger (GRAFT_SHADOW) costs the answers of the service.
 
-    .venv/bin/python -m benchmarks.trust.shadow BUNDLE CHALLENGER [ROUNDS=10] [SECONDS=4] [SHARE=0.1]
+    .venv/bin/python -m benchmarks.trust.shadow BUNDLE CHALLENGER [ROUNDS=10] [SECONDS=4] [SHARE]
 
 Three servers run: two equal ones without challenger (A/A), and one with it. In each round, they are
 measured in turn: latency while requests arrive at random times, at 40% of the rate at saturation,

@@ -86,6 +86,7 @@ def test_a_run_ends_in_a_bundle_that_has_all_its_parts(bundle: Bundle) -> None:
     assert set(manifest.files) >= {
         *("model.onnx", "metrics.json", "config.json", "report.html", "split.csv"),
         *("findings.json", "calibration.json", "README.md"),
+        *("suspects.csv", "learning_curve.csv"),
         *("golden/answers.json", "saved_model/saved_model.pb"),
     }
     assert manifest.provenance["seed"] == 0
@@ -231,6 +232,7 @@ def test_metrics_hold_the_seconds_of_each_step(bundle: Bundle) -> None:
             "extracting features",
         ),
         *("training the head", "extracting feature maps", "fine-tuning"),
+        "looking for wrong labels",
         *("exporting ONNX for the calibration", "evaluating on validation"),
         *("exporting ONNX and SavedModel", "comparing the exports with Keras"),
         "evaluating on test",

@@ -106,6 +106,7 @@ def write_bundle(
         "plan": trained.plan.record(),
         "decision": trained.decision,
         "selection": trained.selection,
+        **trained.advice.record(dataset),
         "shipped": {"phase": trained.phase, "best_fine_tuning_epoch": trained.epoch},
         "left_out": [vars(file) for file in dataset.left_out],
         "findings": finding.summarize(findings),
@@ -117,6 +118,7 @@ def write_bundle(
     _write_json(staging / CALIBRATION, {"true_scores": true_scores(validation)})
     _write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
+    trained.advice.write_csv(staging, dataset)
     finding.write_json(staging / "findings.json", dataset, findings)
     report.write(staging / REPORT, manifest, metrics, dataset, test)
     card.write(staging, manifest, metrics, config)

@@ -6,6 +6,7 @@ film. Most groups are single pictures.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from typing import NamedTuple
 
@@ -16,6 +17,20 @@ Rows = NDArray[np.int64]
 
 FOLDS = 5
 """Number of folds of cross-validation. Breiman and Spector (1992) advise five to ten."""
+
+
+class Sample(NamedTuple):
+    """Pictures that were sampled from a dataset.
+
+    Attributes:
+        rows: (N,) the row of each picture in the dataset.
+        groups: (N,) the group of each picture, as a number.
+        draws: (N,) a pseudo-random number from 0 to 1 for each picture.
+    """
+
+    rows: Rows
+    groups: Rows
+    draws: NDArray[np.float64]
 
 
 class Fold(NamedTuple):
@@ -75,6 +90,30 @@ def _max_rows_of_group(sizes: Rows, classes: int, max_pictures: int) -> int:
     limits = range(1, int(sizes.max(initial=0)) + 1)
     fitting = bisect_right(limits, max_pictures, key=lambda limit: np.minimum(sizes, limit).sum())
     return max(fitting, max_pictures // (FOLDS * max(1, classes)), 1)
+
+
+def take_share(labels: Rows, groups: Rows, draws: NDArray[np.float64], share: float) -> Rows:
+    """Take a share of the groups of every class, rounded up, so that no class is left out.
+
+    Args:
+        labels: (N,) the class index of each picture.
+        groups: (N,) the group of each picture, as a number.
+        draws: (N,) a number from 0 to 1 for each picture. The groups of a class are taken in
+            ascending order of the highest number of their pictures.
+        share: the share, 0 to 1.
+
+    Returns:
+        The rows of the pictures of these groups, in ascending order.
+    """
+    _, group = np.unique(groups, return_inverse=True)
+    highest = np.zeros(group.max(initial=-1) + 1)
+    np.maximum.at(highest, group, draws)
+    is_taken = np.zeros(len(highest), np.bool_)
+    for label in np.unique(labels):
+        own = np.unique(group[labels == label])
+        ordered = own[np.argsort(highest[own], kind="stable")]
+        is_taken[ordered[: math.ceil(share * len(own))]] = True
+    return np.flatnonzero(is_taken[group])
 
 
 def split_into_folds(

@@ -6,6 +6,7 @@ C is the inverse regularisation strength, as in scikit-learn.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,43 @@ def cross_validate(pool: Pool, budget: TimeBudget = UNLIMITED) -> list[Validatio
     return [ValidationResult.from_folds(results) for results in zip(*folds, strict=False)]
 
 
+def predict_held_out(
+    examples: Examples, strength: float, budget: TimeBudget = UNLIMITED
+) -> NDArray[np.float32]:
+    """Fit logistic regression, and return probabilities (m, classes) of the validation pictures.
+
+    Args:
+        strength: the value of C.
+    """
+    return _fit_path(examples, budget, (strength,)).predict(examples.validation)[0]
+
+
+def predict_out_of_fold(
+    pool: Pool, strength: float, budget: TimeBudget = UNLIMITED
+) -> NDArray[np.float32]:
+    """Return the probabilities (N, classes) of each picture, from the head of the other folds.
+
+    The row of a picture that is in no fold is NaN.
+
+    Args:
+        strength: the value of C.
+    """
+    probabilities = np.full((len(pool.labels), pool.classes), np.nan, np.float32)
+    for fold, examples in zip(pool.folds, pool.splits(), strict=True):
+        probabilities[fold.validation] = predict_held_out(examples, strength, budget)
+    return probabilities
+
+
+def selected_strength(history: Sequence[HistoryRow]) -> float:
+    """Return the value of C with the lowest validation loss in the history of a head.
+
+    The result is DEFAULT_INVERSE_REGULARISATION if the head is not linear or was not validated.
+    """
+    losses = {row["C"]: row["val_loss"] for row in history if "C" in row}
+    known = {c: loss for c, loss in losses.items() if c is not None and loss is not None}
+    return min(known, key=lambda c: known[c], default=DEFAULT_INVERSE_REGULARISATION)
+
+
 @dataclass(frozen=True)
 class _Path:
     """The regularisation path: the weights of logistic regression for each value of C.
@@ -95,16 +133,22 @@ class _Path:
 
     def validate(self, examples: Examples) -> list[ValidationResult]:
         """Return the result on the validation pictures, for each value of C that was fitted."""
-        values = examples.validation * self.scale + self.offset
         return [
-            ValidationResult.from_probabilities(
-                softmax(values @ kernel + bias), examples.validation_labels
-            )
-            for kernel, bias in self.weights
+            ValidationResult.from_probabilities(probabilities, examples.validation_labels)
+            for probabilities in self.predict(examples.validation)
         ]
 
+    def predict(self, embeddings: NDArray[np.float32]) -> list[NDArray[np.floating]]:
+        """Return the probabilities of embeddings, for each value of C that was fitted."""
+        values = embeddings * self.scale + self.offset
+        return [softmax(values @ kernel + bias) for kernel, bias in self.weights]
 
-def _fit_path(examples: Examples, budget: TimeBudget) -> _Path:
+
+def _fit_path(
+    examples: Examples,
+    budget: TimeBudget,
+    strengths: Sequence[float] = INVERSE_REGULARISATIONS,
+) -> _Path:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -123,7 +167,7 @@ def _fit_path(examples: Examples, budget: TimeBudget) -> _Path:
         warnings.simplefilter("ignore", ConvergenceWarning)  # C is selected by validation
         # scikit-learn warns if the classes have very few pictures, which is not a mistake here.
         warnings.filterwarnings("ignore", "The number of unique classes")
-        for strength in INVERSE_REGULARISATIONS:
+        for strength in strengths:
             if path.weights and budget.is_spent():
                 break
             solver.set_params(C=strength / views)

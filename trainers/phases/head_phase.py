@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from plugins.base import WeightsError
 from trainers.config import ConfigError
@@ -17,7 +18,7 @@ from trainers.features.frozen_layers import FeatureExtractor, TimeLimitedExtract
 from trainers.heads import class_weights, head, linear
 from trainers.heads.class_weights import ClassWeightEffect
 from trainers.heads.examples import MIN_VALIDATION_PICTURES, Examples, Pool
-from trainers.heads.folds import sample_rows, split_into_folds
+from trainers.heads.folds import Sample, sample_rows, split_into_folds
 from trainers.heads.head import Head
 from trainers.heads.hidden import train_hidden
 from trainers.phases.context import TrainingContext
@@ -158,18 +159,42 @@ def build_pool(
     count = len(dataset.classes)
     classes = np.linspace(0, count - 1, min(count, max_classes or count)).astype(np.int64)
     rows = rows[np.isin(dataset.labels[rows], classes)]
+    return embed_sample(context, draw_sample(context, rows, max_pictures), view_numbers, budget)
+
+
+def draw_sample(context: TrainingContext, rows: NDArray[np.int64], max_pictures: int) -> Sample:
+    """Sample at most `max_pictures` pictures from the given rows of the dataset."""
+    dataset = context.dataset
     split_keys = grouping.split_keys(dataset)
     groups = grouping.merge_groups(dataset)[rows]
     draws = splitting.hash_fractions([split_keys[row] for row in rows], context.config.seed)
     sample = sample_rows(dataset.labels[rows], groups, draws, max_pictures)
-    rows, groups, draws = rows[sample], groups[sample], draws[sample]
-    present_classes, labels = np.unique(dataset.labels[rows], return_inverse=True)
+    return Sample(rows[sample], groups[sample], draws[sample])
+
+
+def embed_sample(
+    context: TrainingContext,
+    sample: Sample,
+    view_numbers: tuple[int, ...],
+    budget: TimeBudget = UNLIMITED,
+) -> Pool:
+    """Return the embeddings of a sample, split into folds.
+
+    Args:
+        view_numbers: the views of each picture, as numbers for `augmentation.make_view`.
+
+    Raises:
+        TimeBudgetSpentError: the time budget was spent before all embeddings were computed.
+    """
+    rows = sample.rows
+    dataset_labels = context.dataset.labels[rows]
+    present_classes, labels = np.unique(dataset_labels, return_inverse=True)
     pictures = replace(context.pictures_of_rows(rows), view_numbers=view_numbers)
     return Pool(
         extract_embeddings(context, pictures, len(view_numbers), budget).read_all(),
         labels,
-        context.class_weights[dataset.labels[rows]],
-        split_into_folds(labels, groups, draws),
+        context.class_weights[dataset_labels],
+        split_into_folds(labels, sample.groups, sample.draws),
         len(present_classes),
     )
 

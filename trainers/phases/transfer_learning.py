@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from trainers import hardware
 from trainers.evaluation import selection
 from trainers.evaluation.fidelity import SelectedModel
+from trainers.guidance.advice import Advice
 from trainers.heads.class_weights import ClassWeightEffect
 from trainers.heads.head import Head
 from trainers.model.classifier import Classifier, hash_weights
-from trainers.phases import flip_selection, head_phase
+from trainers.phases import advising, flip_selection, head_phase
 from trainers.phases.context import TrainingContext
 from trainers.phases.fine_tuning import fine_tune
 from trainers.phases.plan import Conditions, Plan, make_plan
@@ -46,6 +47,7 @@ class TrainedClassifier:
             0 without fine-tuning.
         class_weight_effect: for each class, the recall with and without class weights; None if the
             classes are balanced or the time budget was spent.
+        advice: what to do next.
     """
 
     classifier: Classifier
@@ -58,6 +60,7 @@ class TrainedClassifier:
     epoch: int = 0
     class_weight_effect: ClassWeightEffect | None = None
     embed: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None
+    advice: Advice = field(default_factory=lambda: Advice.unknown(advising.NO_TIME))
 
 
 def train(context: TrainingContext) -> TrainedClassifier:
@@ -107,8 +110,9 @@ def train(context: TrainingContext) -> TrainedClassifier:
             classifier.assign_weights(head_weights)
     effect = head_phase.measure_class_weights(context)
     embed = _reader(context) if phase == HEAD_PHASE else None
+    advice = advising.advise(context, head.history)
     return TrainedClassifier(
-        classifier, history, plan, decision, selected, choices, phase, epoch, effect, embed
+        classifier, history, plan, decision, selected, choices, phase, epoch, effect, embed, advice
     )
 
 

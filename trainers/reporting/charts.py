@@ -26,10 +26,12 @@ class Line:
     Attributes:
         name: training or validation; also the CSS class of the curve.
         values: one for each point of the axis; None or NaN (training diverged) leaves a gap.
+        intervals: the lower and the upper limit of each value; empty if they are unknown.
     """
 
     name: str
     values: Sequence[Value]
+    intervals: Sequence[tuple[float, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def curves(title: str, axis: Axis, lines: Sequence[Line], mark: tuple[int, str] 
         mark: the index of a point to mark with a vertical line, and the label of this line, e.g.
             (6, "epoch 7 is used"); None draws no line.
     """
-    finite = [value for line in lines for value in _finite(line.values)]
+    limits = [limit for line in lines for interval in line.intervals for limit in interval]
+    finite = [value for line in lines for value in _finite(line.values)] + limits
     low, high, ticks = scale(min(finite, default=0.0), max(finite, default=1.0))
     xs = _x_coordinates(axis)
 
@@ -155,7 +158,10 @@ def _draw_line(line: Line, xs: Sequence[float], y: Callable[[float], float]) -> 
         else:
             segments[-1].append((x, y(value)))
     circle = Markup('<circle r="2.4" cx="{:.1f}" cy="{:.1f}"/>')
-    elements = []
+    elements = [
+        stroke("range", x, x, y(low), y(high))
+        for x, (low, high) in zip(xs, line.intervals, strict=False)
+    ]
     for segment in segments:
         points = " ".join(f"{cx:.1f},{cy:.1f}" for cx, cy in segment)
         elements.append(Markup('<polyline points="{}"/>').format(points))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +15,14 @@ from PIL import Image
 from trainers.evaluation.predictions import Pictures, Predictions
 
 SIDE_PIXELS = 112
-"""The longer side of a thumbnail in pixels. A report contains up to 94 thumbnails, which add 0.5 MB
-to the page."""
+"""The longer side of a thumbnail in pixels. A report contains up to 146 thumbnails, which add
+0.8 MB to the page."""
 _JPEG_QUALITY = 80
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A test picture.
+    """A picture with its class and an answer of a model.
 
     Attributes:
         data_uri: the thumbnail, a JPEG in a data URI.
@@ -75,6 +76,28 @@ def right_answers(
     ordered = right[np.argsort(-predictions.scores[right], kind="stable")]
     spread = np.linspace(0, len(ordered) - 1, min(limit, len(ordered))).round().astype(np.int64)
     return _thumbnails(predictions, pictures, ordered[spread])
+
+
+def suspects(recorded: Mapping[str, Any], pictures: Pictures, limit: int) -> list[Thumbnail]:
+    """Return thumbnails of at most `limit` pictures whose label may be wrong.
+
+    `truth` is the label of the picture, and `answer` is the class that is suggested instead.
+
+    Args:
+        recorded: `suspects` of metrics.json.
+    """
+    shown = recorded["pictures"][:limit]
+    rows = np.array([pictures.paths.index(suspect["path"]) for suspect in shown], np.int64)
+    return [
+        Thumbnail(
+            shrink(image),
+            suspect["path"],
+            suspect["label"],
+            suspect["suggested_label"],
+            suspect["suggested_score"],
+        )
+        for suspect, image in zip(shown, pictures.images[rows], strict=True)
+    ]
 
 
 def shrink(image: NDArray[np.uint8]) -> str:

@@ -6,28 +6,27 @@ It also shows how the model was chosen, which classes it confuses, and which fil
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import markupsafe
-import numpy as np
 
 from service.bundle.manifest import Manifest
 from service.cli.eta import format_duration
 from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
 from trainers.evaluation.predictions import Predictions
-from trainers.reporting import charts
-from trainers.reporting.charts import Axis, Line
-from trainers.reporting.measured_sections import MAX_IN_TABLE, measured_sections
+from trainers.reporting import curves, gallery, tables
+from trainers.reporting.measured_sections import measured_sections
 
+MAX_SUSPECTS = 24
+"""The report shows at most this many pictures whose label may be wrong."""
+MAX_NAME = 24
+"""Longer names of classes are shortened."""
 MAX_LEFT_OUT = 20
-"""The report shows at most this many files that were left out. metrics.json contains all of them.
-"""
-
-Row = Mapping[str, float | None]
+"""The report shows at most this many files that were left out."""
 
 
 def write(
@@ -51,12 +50,14 @@ def write(
         .get_template("report.html")
         .render(
             measured_sections(manifest, metrics, dataset, predictions),
-            balance=_weight_effect(metrics),
-            curves=list(_curves(metrics)),
+            suspects=gallery.suspects(metrics["suspects"], dataset, MAX_SUSPECTS),
+            learning_curve=curves.learning_curve(metrics["learning_curve"]),
+            balance=tables.weight_effect(metrics),
+            curves=list(curves.training_curves(metrics)),
             counts=splitting.describe(dataset),
             left_out=[file for file in metrics["left_out"] if not file["kind"]],
             max_left_out=MAX_LEFT_OUT,
-            provenance=list(_flatten(manifest.provenance)),
+            provenance=list(tables.flatten(manifest.provenance)),
         )
     )
     path.write_text(page, encoding="utf-8")
@@ -75,7 +76,8 @@ def templates(*folders: Path) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "code": code, "format_duration": format_duration}
-    environment.filters["sentence"] = sentence
+    environment.filters |= {"sentence": sentence, "shorten": shorten}
+    environment.filters["shorten_names"] = shorten_names
     return environment
 
 
@@ -91,75 +93,20 @@ def code(text: str) -> markupsafe.Markup:
     return markupsafe.Markup(re.sub(r"(^|[\s(])(--[a-z][a-z-]+)", option, escaped))
 
 
+def shorten(name: str) -> str:
+    """Replace the middle of a name that is longer than MAX_NAME characters by "…".
+
+    Both ends are kept, because long names of classes often differ only at their ends.
+    """
+    half = MAX_NAME // 2
+    return name if len(name) <= MAX_NAME else f"{name[: half - 1]}…{name[-half:]}"
+
+
+def shorten_names(text: str) -> str:
+    """Shorten the names in backticks in a text."""
+    return re.sub(r"`([^`]+)`", lambda match: f"`{shorten(match[1])}`", text)
+
+
 def sentence(text: str) -> str:
     """Capitalise the first letter and add a full stop."""
     return text[:1].upper() + text[1:] + "."
-
-
-def _weight_effect(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The effect of class weights on the recall of each class, as rows of a table.
-
-    The class with the fewest training pictures comes first. There are no rows if the effect was not
-    measured, which happens if the classes are balanced or the time budget was spent.
-    """
-    train = metrics["train"]["per_class"]
-    rows = [
-        {**row, "label": label, "train": train[label]["n"], "weight": train[label]["weight"]}
-        for label, row in (metrics["balance"] or {}).items()
-    ]
-    return sorted(rows, key=lambda row: row["train"])[:MAX_IN_TABLE]
-
-
-def _curves(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield plots of loss and accuracy for each phase. A line marks the best epoch or C value."""
-    for phase, rows in metrics["phases"].items():
-        if not rows:
-            continue
-        if "C" in rows[0]:
-            axis = Axis("C (weaker regularisation to the right)", [row["C"] for row in rows], True)
-        else:
-            axis = Axis("epoch", range(1, len(rows) + 1))
-        best = _best_row(phase, rows, metrics)
-        mark = None
-        if best >= 0:
-            verb = "is used" if metrics["shipped"]["phase"] == phase else "was best by loss"
-            mark = (best, f"{'C =' if 'C' in rows[0] else 'epoch'} {axis.values[best]:g} {verb}")
-        yield {
-            "name": phase,
-            "is_search": "C" in rows[0],
-            "plots": [
-                charts.curves("Loss", axis, _lines(rows, "loss"), mark),
-                charts.curves("Accuracy (%)", axis, _lines(rows, "accuracy", 100), mark),
-            ],
-        }
-
-
-def _best_row(phase: str, rows: Sequence[Row], metrics: Mapping[str, Any]) -> int:
-    """The index of the best row (an epoch or a value of C) of a phase; -1 if there is none."""
-    if phase != "head":  # fine-tuning selects by the loss with penalties, which rows do not have
-        return int(metrics["shipped"]["best_fine_tuning_epoch"]) - 1
-    losses = [row["val_loss"] for row in rows]
-    known = [row for row, loss in enumerate(losses) if loss is not None and np.isfinite(loss)]
-    return min(known, key=lambda row: losses[row] or 0.0, default=-1)
-
-
-def _lines(rows: Sequence[Row], name: str, factor: float = 1) -> list[Line]:
-    """Return the curves of `loss` or `accuracy`, multiplied by `factor` (100 for percent).
-
-    There is a curve for validation, and one for training if it was measured.
-    """
-    names = {"training": name, "validation": f"val_{name}"}
-    return [
-        Line(split, [None if (value := row[key]) is None else factor * value for row in rows])
-        for split, key in names.items()
-        if key in rows[0]
-    ]
-
-
-def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the names and values of nested mappings as rows of a table."""
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name} ")
-        elif value is not None:
-            yield f"{prefix}{name}".replace("_", " "), value

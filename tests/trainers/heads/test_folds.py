@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trainers.heads.folds import sample_rows, split_into_folds
+from trainers.heads.folds import sample_rows, split_into_folds, take_share
 
 
 def random_groups(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,3 +82,22 @@ def test_a_class_that_is_one_film_is_represented() -> None:
     assert len(chosen) >= 900
     assert len(frames) >= 100
     assert np.ptp(np.diff(frames)) <= 1  # at even distances
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_share_has_whole_groups_of_every_class(seed: int) -> None:
+    labels, groups, draws = random_groups(seed)
+    rows = take_share(labels, groups, draws, 0.3)
+    assert set(labels[rows]) == set(labels)
+    assert set(groups[rows]).isdisjoint(np.delete(groups, rows))
+    assert take_share(labels, groups, draws, 1.0).tolist() == list(range(len(labels)))
+
+
+def test_a_share_takes_the_same_share_of_every_class() -> None:
+    labels = np.repeat([0, 1, 2], [500, 100, 3])
+    draws = np.random.default_rng(0).random(603)
+    rows = take_share(labels, np.arange(603), draws, 0.1)
+    assert np.bincount(labels[rows]).tolist() == [50, 10, 1]
+    assert draws[rows].max() < 0.4  # the lowest draws are taken
+    turned = take_share(labels, np.arange(603), (draws + 0.5) % 1, 0.1)
+    assert set(rows) & set(turned) <= set(np.flatnonzero(labels == 2))

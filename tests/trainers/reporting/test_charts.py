@@ -99,3 +99,13 @@ def test_the_interval_lies_around_the_share() -> None:
     x1, x2 = (float(svg.find("./line[@class='range']").attrib[x][:-1]) for x in ("x1", "x2"))  # type: ignore[union-attr]
     assert x1 < float(svg.find("./circle").attrib["cx"][:-1]) < x2  # type: ignore[union-attr]
     assert re.search(r"90\.0%, 95% interval from 82\.0% to 95\.0%", svg.attrib["aria-label"])
+
+
+def test_intervals_are_drawn_and_fit_into_the_plot() -> None:
+    svg = plot(Line("measured", [0.5, 0.6, None], [(0.1, 0.9), (0.5, 0.7), (0.2, 2.0)]))
+    bars = parse_svg(svg).findall("./g[@class='measured']/line")
+    assert [bar.attrib["class"] for bar in bars] == ["range"] * 3
+    heights = [float(bar.attrib["y1"]) - float(bar.attrib["y2"]) for bar in bars]
+    assert heights[0] == pytest.approx(4 * heights[1], abs=0.5)
+    top = min(float(line.attrib["y1"]) for line in parse_svg(svg).findall("./line[@class='grid']"))
+    assert float(bars[2].attrib["y2"]) >= top

@@ -18,6 +18,7 @@ from trainers.reporting.gallery import (
     most_confident_mistakes,
     right_answers,
     shrink,
+    suspects,
 )
 
 CLASSES = ("cat", "dog", "owl")
@@ -103,3 +104,17 @@ def test_right_answers_are_spread_over_the_scores(dataset: Dataset) -> None:
         pytest.approx([0.9, 0.7, 0.5, 0.4])
     )
     assert right_answers(predictions, dataset, "dog", 2) == []
+
+
+def test_suspects_have_their_label_and_the_suggestion(dataset: Dataset) -> None:
+    recorded = [
+        {"path": f"{row}.png", "label": "cat", "suggested_label": "owl", "suggested_score": 0.9}
+        for row in (4, 1, 0)
+    ]
+    shown = suspects({"pictures": recorded}, dataset, 2)
+    assert [(shot.path, shot.truth, shot.answer, shot.score) for shot in shown] == [
+        ("4.png", "cat", "owl", 0.9),
+        ("1.png", "cat", "owl", 0.9),
+    ]
+    assert open_data_uri(shown[0].data_uri).getpixel((0, 0)) == (160, 160, 160)
+    assert suspects({"pictures": []}, dataset, 2) == []

@@ -27,6 +27,33 @@ EPOCHS = [
 VOID = {"meta", "img", "rect", "line", "circle", "polyline", "br"}
 
 
+POINTS = [
+    {"pictures": 10 * 2**step, "accuracy": 0.7 + 0.05 * step, "low": 0.6, "high": 0.9}
+    for step in range(4)
+]
+CURVE = {
+    "summary": "With twice as many pictures, about 88% would be right.",
+    "points": POINTS[:3],
+    "now": POINTS[2],
+    "twice": POINTS[3],
+}
+
+
+def suspects(dataset: Dataset, count: int = 1, **changes: Any) -> dict[str, Any]:
+    """The first pictures of a dataset as suspects, as in metrics.json."""
+    pictures = [
+        {
+            "path": path,
+            "label": dataset.classes[label],
+            "suggested_label": dataset.classes[label - 1],
+            "suggested_score": 0.75,
+        }
+        for path, label in zip(dataset.paths[:count], dataset.labels, strict=False)
+    ]
+    counts = {"count": 31, "examined": 1200, "reason": ""}
+    return {**counts, "pictures": pictures, **changes}
+
+
 @pytest.fixture
 def page(tmp_path: Path) -> Write:
     """Write the page for a confusion matrix of the test; other metrics can be given by name."""
@@ -79,6 +106,8 @@ def page(tmp_path: Path) -> Write:
             "left_out": [{"path": "a/<b>.txt", "reason": "no picture", "kind": ""}],
             "findings": [{"severity": "warning", "message": "2 classes: `<b>` is small"}],
             "seconds": {"decoding": 1.5, "fine-tuning": 120.0},
+            "suspects": suspects(dataset),
+            "learning_curve": CURVE,
             **changes,
         }
         manifest = Manifest(
@@ -150,7 +179,7 @@ def test_the_page_shows_decisions_findings_skipped_files_and_times(page: Write) 
 def test_confused_pairs_and_mistakes_have_their_pictures(page: Write) -> None:
     html = page(*CATS)
     assert "2 of 10 <code>cat</code> pictures were classified as <code>dog</code>" in html
-    assert len(re.findall(r'<img src="data:image/jpeg;base64,', html)) == 2 + 2 + 2 * 5
+    assert len(re.findall(r'<img src="data:image/jpeg;base64,', html)) == 2 + 2 * 2 + 1 + 2 + 2 * 4
     assert 'alt="cat/9&lt;i&gt;.png: shows cat, classified as dog"' in html
     assert "All wrong answers, the highest score first." in page_text(html)
 
@@ -163,14 +192,14 @@ def test_a_page_without_mistakes_says_so(page: Write) -> None:
 
 def test_curves_mark_the_penalty_and_epoch_that_are_used(page: Write) -> None:
     html = page(*CATS)
-    assert html.count('<svg class="chart"') == 4
-    assert "C = 0.1 was best by loss" in html
+    assert html.count('<svg class="chart"') == 4 + 1
+    assert "C = 0.1 has the lowest loss" in html
     assert "epoch 1 is used" in html
     head = page(
         *CATS, phases={"head": EPOCHS}, shipped={"phase": "head", "best_fine_tuning_epoch": 0}
     )
     assert "epoch 1 is used" in head
-    assert head.count('<svg class="chart"') == 2
+    assert head.count('<svg class="chart"') == 2 + 1
 
 
 def test_uneven_classes_show_their_weight_and_its_effect(page: Write) -> None:
@@ -186,14 +215,15 @@ def test_uneven_classes_show_their_weight_and_its_effect(page: Write) -> None:
 
 def test_weakest_classes_come_first(page: Write) -> None:
     html = page([[9, 1, 0], [5, 5, 0], [0, 0, 9]], ("a", "b", "c"))
-    assert re.findall(r'<th scope="row"><span class="cut" title="(.)">', html) == ["b", "a", "c"]
+    table = html[: html.index('<table class="matrix')]
+    assert re.findall(r'<th scope="row"><span class="cut" title="(.)">', table) == ["b", "a", "c"]
 
 
 def test_of_many_classes_only_the_most_confused_are_in_the_matrix(page: Write) -> None:
     matrix = np.eye(40, dtype=int)
     matrix[7, 3] = matrix[7, 39] = 2
     html = page(matrix.tolist(), tuple(f"c{number:02}" for number in range(40)))
-    table = html[html.index('<table class="matrix"') :]
+    table = html[html.index('<table class="matrix') :]
     table = table[: table.index("</table>")]
     assert table.count("<tr>") == 21
     assert all(f'title="{label}"' in table for label in ("c03", "c07", "c39"))
@@ -242,8 +272,8 @@ def test_hostile_names_are_only_text_and_the_page_loads_nothing(page: Write) -> 
 
 def test_a_page_with_all_its_pictures_stays_small(page: Write) -> None:
     html = page(np.full((6, 6), 4).tolist(), tuple("abcdef"))
-    assert html.count("<img") == 5 * 6 + 24 + 6 * 4
-    assert len(html) < 1_000_000  # the pictures are noise, the worst case for JPEG
+    assert html.count("<img") == 5 * (6 + 4) + 1 + 24 + 6 * 4
+    assert len(html) < 1_200_000  # the pictures are noise, the worst case for JPEG
 
 
 @pytest.mark.parametrize(("share", "text"), [(0.9333, "93.3%"), (1, "100.0%"), (None, "–")])
@@ -253,9 +283,9 @@ def test_percent(share: float | None, text: str) -> None:
 
 def test_what_a_colleague_needs_comes_before_the_technical_details(page: Write) -> None:
     html = page(*CATS)
-    names = re.findall(r'<section aria-labelledby="(\w+)">|<h2 class="divider">(\w+)', html)
+    names = re.findall(r'<section aria-labelledby="(\w+)"|<h2 class="divider">(\w+)', html)
     order = [first or second for first, second in names]
-    assert order[:6] == ["pairs", "mistakes", "scores", "classes", "right", "matrix"]
+    assert order[:7] == ["pairs", "next", "mistakes", "scores", "classes", "right", "matrix"]
     assert order.index("pictures") < order.index("Technical") < order.index("choice")
     assert order[-1] == "provenance"
 
@@ -275,3 +305,44 @@ def test_scores_are_explained_by_a_table_and_a_plot(page: Write) -> None:
     assert "below 50%" in section
     assert "a temperature of 0.50, fitted on 20 validation pictures" in section
     assert 'class="chart reliability"' in section
+
+
+def test_what_to_do_next_has_suspects_a_curve_and_a_command(page: Write) -> None:
+    html = page(*CATS)
+    section = html[html.index('aria-labelledby="next"') : html.index('aria-labelledby="mistakes"')]
+    text = page_text(f"<body>{section}")
+    assert "31 of 1,200 labels may be wrong." in text
+    assert "lists all 31, 1 are shown" in text
+    assert "75.0% dog labelled cat 0&lt;i&gt;.png" in text
+    assert "With twice as many pictures, about 88% would be right." in text
+    assert 'class="chart"' in section
+    assert "python -m service.predict --csv answers.csv YOUR_FOLDER" in text
+    assert "several labels in the column set" in text
+
+
+def test_what_is_unknown_is_said(page: Write) -> None:
+    nothing = {"count": 0, "examined": 0, "pictures": []}
+    unknown = {"summary": "It is unknown, because.", "points": [], "now": None, "twice": None}
+    html = page(*CATS, suspects={**nothing, "reason": "it rains"}, learning_curve=unknown)
+    assert "The labels were not examined, because it rains." in page_text(html)
+    assert "It is unknown, because." in page_text(html)
+    assert html.count('<svg class="chart"') == 4
+    found_nothing = page(*CATS, suspects={**nothing, "examined": 1200, "reason": ""})
+    assert "None of the 1,200 labels that were examined looks wrong." in page_text(found_nothing)
+
+
+def test_long_names_are_shortened_in_the_middle(page: Write) -> None:
+    names = (f"Tomato___{'Yellow_' * 6}Virus_1", f"Tomato___{'Yellow_' * 6}Virus_2")
+    html = page(CATS[0], names)
+    assert "Tomato___Ye…llow_Virus_1 and Tomato___Ye…llow_Virus_2" in page_text(html)
+    assert f'title="{names[0]}"' in html
+    assert "<code>Tomato___Ye…llow_Virus_1</code>" in html
+    assert report.shorten("x" * report.MAX_NAME) == "x" * report.MAX_NAME
+    assert len(report.shorten("x" * 60)) == report.MAX_NAME
+
+
+def test_thumbnails_are_shown_as_the_model_gets_the_pictures(page: Write) -> None:
+    """Without `height: auto`, wide cells would crop the square thumbnails."""
+    (style,) = re.findall(r"\.shots img {([^}]*)}", page(*CATS))
+    assert "height: auto" in style
+    assert "object-fit" not in style

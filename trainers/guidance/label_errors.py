@@ -1,0 +1,96 @@
+"""Finds pictures whose label may be wrong, by confident learning.
+
+Source: Northcutt et al. 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels". Each
+picture is classified by a head that was not trained on it. Confident learning estimates how many
+labels are wrong. The suspects are that many pictures, those with the lowest probability of their
+own label (the self-confidence of Kuan and Mueller 2022, "Model-agnostic label quality scoring").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_ACCURACY = 0.6
+"""If fewer held-out pictures are classified correctly, most suspects would be mistakes of the head,
+not of the labels, so there are none."""
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """The pictures whose label may be wrong, the most suspicious first.
+
+    Attributes:
+        examined: number of pictures whose label was examined.
+        rows: (n,) the row of each suspect in the dataset.
+        suggested: (n,) the class index that the head suggests instead of the label.
+        label_scores: (n,) the probability of the label, 0 to 1.
+        suggested_scores: (n,) the probability of the suggested class, 0 to 1.
+        reason: why no label was examined; "" if labels were.
+    """
+
+    examined: int
+    rows: NDArray[np.int64]
+    suggested: NDArray[np.int64]
+    label_scores: NDArray[np.float32]
+    suggested_scores: NDArray[np.float32]
+    reason: str = ""
+
+    @classmethod
+    def unknown(cls, reason: str) -> Suspects:
+        """Return the result if no label was examined."""
+        indexes, scores = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return cls(0, indexes, indexes, scores, scores, reason)
+
+
+def find_suspects(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int64], rows: NDArray[np.int64]
+) -> Suspects:
+    """Find the pictures whose label may be wrong.
+
+    Args:
+        probabilities: (n, classes), for each picture of a head that was not trained on it. A row of
+            NaN means that there is no such head; the label of this picture is not examined.
+        labels: (n,) the class index of each picture.
+        rows: (n,) the row of each picture in the dataset.
+    """
+    is_examined = np.isfinite(probabilities).all(axis=1)
+    probabilities, labels, rows = probabilities[is_examined], labels[is_examined], rows[is_examined]
+    if not len(labels):
+        return Suspects.unknown("no class has two different pictures")
+    predicted = probabilities.argmax(axis=1)
+    accuracy = float((predicted == labels).mean())
+    if accuracy < MIN_ACCURACY:
+        return Suspects.unknown(
+            f"a head that was not trained on them gets only {100 * accuracy:.0f}% of the pictures "
+            "right, too few to judge labels by its answers"
+        )
+    own = probabilities[np.arange(len(labels)), labels]
+    order = np.argsort(own, kind="stable")[: count_label_errors(probabilities, labels)]
+    order = order[predicted[order] != labels[order]]
+    highest = probabilities.max(axis=1)
+    return Suspects(len(labels), rows[order], predicted[order], own[order], highest[order])
+
+
+def count_label_errors(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> int:
+    """Estimate how many labels are wrong.
+
+    A picture belongs to a class confidently if the probability of the class is at least as high as
+    it is, on average, for the pictures with this label. The label of a picture counts as wrong if
+    it belongs to a class confidently, but not to that of its label; among several classes, the most
+    probable one decides.
+
+    Args:
+        probabilities: (n, classes), of heads that were not trained on the picture.
+        labels: (n,) the class index of each picture.
+    """
+    count, classes = probabilities.shape
+    own = probabilities[np.arange(count), labels]
+    sizes = np.bincount(labels, minlength=classes)
+    means = np.bincount(labels, own, minlength=classes) / np.maximum(sizes, 1)
+    thresholds = np.where(sizes > 0, means, np.inf)
+    confident = np.where(probabilities >= thresholds, probabilities, -1.0)
+    is_confident = confident.max(axis=1) >= 0
+    return int((is_confident & (confident.argmax(axis=1) != labels)).sum())

@@ -1,0 +1,80 @@
+"""Finds out what to do next, by heads on the embeddings of the frozen backbone.
+
+The pictures of all splits are used. These heads are separate from the model: neither its training
+nor its test is affected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from trainers.guidance.advice import Advice
+from trainers.guidance.label_errors import find_suspects
+from trainers.guidance.learning_curve import LearningCurve, fit_curve, measure_errors, shares
+from trainers.heads.examples import Pool
+from trainers.heads.folds import Sample
+from trainers.heads.head import HistoryRow
+from trainers.heads.linear import predict_out_of_fold, selected_strength
+from trainers.phases.context import TrainingContext
+from trainers.phases.head_phase import draw_sample, embed_sample
+from trainers.progress import log
+from trainers.resources.time_budget import TimeBudgetSpentError
+
+MAX_PICTURES, MAX_OUTPUTS = 5000, 500_000
+"""At most MAX_PICTURES pictures are used, and fewer if pictures * classes would be above
+MAX_OUTPUTS. This limits the time. With more pictures, about the same number of every class is
+sampled."""
+MIN_PER_CLASS = 10
+"""With fewer sampled pictures per class on average, heads are too weak to judge labels."""
+NO_TIME = "the time budget was spent"
+
+
+def advise(context: TrainingContext, history: Sequence[HistoryRow]) -> Advice:
+    """Find labels that may be wrong, and measure the learning curve.
+
+    Args:
+        history: the history of the head of the run, which contains its value of C.
+    """
+    dataset, budget = context.dataset, context.time_budget
+    classes = len(dataset.classes)
+    if budget.is_spent():
+        return Advice.unknown(NO_TIME)
+    most = min(MAX_PICTURES, MAX_OUTPUTS // classes)
+    sample = draw_sample(context, np.arange(len(dataset.paths)), most)
+    if len(sample.rows) < MIN_PER_CLASS * classes:
+        is_all = len(sample.rows) == len(dataset.paths)
+        few = f"there are fewer than {MIN_PER_CLASS} pictures per class on average"
+        return Advice.unknown(few if is_all else f"{classes:,} classes would take too long")
+    try:
+        pool = embed_sample(context, sample, (0,), budget)
+    except TimeBudgetSpentError:
+        return Advice.unknown(NO_TIME)
+    advice = _advise(context, sample, pool, selected_strength(history))
+    # When the budget is spent, training stops early, and its heads are not comparable.
+    if budget.is_spent():
+        return Advice.unknown(NO_TIME)
+    log.info("%s", advice)
+    return advice
+
+
+def _advise(context: TrainingContext, sample: Sample, pool: Pool, strength: float) -> Advice:
+    budget, dataset = context.time_budget, context.dataset
+    with context.progress.step("looking for wrong labels"):
+        probabilities = predict_out_of_fold(pool, strength, budget)
+        suspects = find_suspects(probabilities, pool.labels, sample.rows)
+    present_classes = np.unique(dataset.labels[sample.rows])
+    suspects = replace(suspects, suggested=present_classes[suspects.suggested])
+    parts = shares(len(pool.labels), pool.classes)
+    if not parts or not pool.folds:
+        return Advice(suspects, LearningCurve.unknown("there are too few pictures to measure it"))
+    with context.progress.step("measuring the learning curve"):
+        sizes, errors = measure_errors(pool, sample, strength, parts, budget)
+    all_errors = np.column_stack([probabilities.argmax(axis=1) != pool.labels, errors])
+    all_sizes = np.array([np.mean([len(fold.train) for fold in pool.folds]), *sizes])
+    is_held_out = np.isfinite(probabilities[:, 0])
+    now = len(dataset.rows("train"))
+    curve = fit_curve(all_sizes, all_errors[is_held_out], sample.groups[is_held_out], now)
+    return Advice(suspects, curve)

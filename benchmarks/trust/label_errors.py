@@ -1,6 +1,6 @@
 """Measures how many wrong labels a run finds, on pictures whose labels are partly changed.
 
-    .venv/bin/python -m benchmarks.label_errors PLUGIN WEIGHTS FOLDER [SEEDS=10] [SHARE=0.05]
+    .venv/bin/python -m benchmarks.trust.label_errors PLUGIN WEIGHTS FOLDER [SEEDS=10] [SHARE=0.05]
 
 With each seed, a share of the labels is changed to another class, at random; pictures that have
 duplicates keep theirs. Then a head is trained, and labels are examined, as in a run. Recall is the

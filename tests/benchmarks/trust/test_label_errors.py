@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.label_errors import Result, change_labels, summarise
+from benchmarks.trust.label_errors import Result, change_labels, summarise
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.inspection import INSPECTION
 

@@ -123,6 +123,14 @@ class Metrics:
             multiprocess_mode="livemax",
             registry=registry,
         )
+        self.drift = Gauge(
+            "graft_drift_ratio",
+            "Difference of the last pictures from those of the training, as a ratio to its limit: "
+            "above 1 is drift; 0 until 100 pictures are classified; the highest of all workers",
+            ("kind",),
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
 
         self.shadow_pictures = Counter(
             "graft_shadow_pictures_total",
@@ -180,6 +188,10 @@ class Metrics:
         fallback = str(runtime.is_fallback).lower()
         labels = (runtime.device, runtime.provider, fallback, runtime.onnxruntime)
         self.runtime_info.labels(*labels).set(1)
+
+    def show_drift(self, kind: str, ratio: float) -> None:
+        """Set `graft_drift_ratio` for a kind of drift."""
+        self.drift.labels(kind).set(ratio)
 
     def count_prediction(self, label: str) -> None:
         """Count a classified picture, and its class if `show_model` created a counter for it."""

@@ -23,6 +23,8 @@ from service.explanation.explainer import Explainer, Explanation
 from service.explanation.explanation_thread import ExplanationThread
 from service.imaging import Limits
 from service.metrics import Metrics
+from service.monitoring.drift import DriftMonitor
+from service.monitoring.drift_reference import DriftReference
 from service.monitoring.shadow import Shadow
 from service.schemas import classified_json
 from service.server import tracing
@@ -63,11 +65,13 @@ class ServedModel:
         tuning: the number of sessions, of threads per session, and of pictures per batch.
         settings: only the device, the threads, the limits on pictures, the size of the queue, the
             deadline, top_k, the confidence, the novelty and show_pictures are used.
-        metrics: the metrics in which this object records pictures, durations, model and device.
+        metrics: the metrics in which this object records pictures, durations, drift, model and
+            device.
         shadow: is offered every picture file that was classified.
 
     Raises:
-        BundleError: the model cannot be loaded or does not reproduce its golden answers.
+        BundleError: the model cannot be loaded or does not reproduce its golden answers, or the
+            reference of drift is damaged.
         SettingError: GRAFT_DEVICE requires a GPU that cannot be used.
     """
 
@@ -91,11 +95,13 @@ class ServedModel:
         self.samples = read_samples(bundle) if settings.show_pictures else []
         self.fallback = fallback_warning(settings.device, self._predictor)
         self.runtime = runtime_info(settings.device, self._predictor, worker_count(), threads)
+        reference = DriftReference.read(bundle)
+        self._drift = DriftMonitor(reference, metrics.show_drift) if reference else None
         # Pass functions, not bound methods: a reference cycle through this object would keep the
         # old model in memory after a reload, until the garbage collector runs.
         self._scheduler = Scheduler(
             functools.partial(_decode, self._predictor, settings.limits(), metrics),
-            functools.partial(_classify, self._predictor, metrics),
+            functools.partial(_classify, self._predictor, metrics, self._drift),
             threads=threads,
             sessions=choice.sessions,
             max_batch_size=choice.max_batch_size,
@@ -229,6 +235,8 @@ class ServedModel:
         self._metrics.show_model(self.bundle.manifest, is_served=False)
         self._scheduler.close()
         self._explanations.close()
+        if self._drift:
+            self._drift.reset()  # a new model shows its own drift after its next pictures
 
 
 def _decode(
@@ -239,8 +247,15 @@ def _decode(
 
 
 def _classify(
-    predictor: Predictor, metrics: Metrics, images: NDArray[np.uint8]
+    predictor: Predictor,
+    metrics: Metrics,
+    drift: DriftMonitor | None,
+    images: NDArray[np.uint8],
 ) -> list[Classification]:
     metrics.batch_size.observe(len(images))
     with metrics.inference_seconds.time():
-        return predictor.classify(images)
+        outputs = predictor.run(images)
+        classifications = predictor.interpret(outputs)
+    if drift:
+        drift.add(outputs, classifications)
+    return classifications

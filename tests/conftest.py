@@ -20,10 +20,11 @@ from PIL import Image
 from plugins.base import Backbone, Variant
 from plugins.registry import register
 from plugins.scaling import to_unit_range
-from service.bundle.manifest import InputSpec, Manifest, OutputSpec
+from service.bundle.manifest import DRIFT, InputSpec, Manifest, OutputSpec
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.imaging import DECODER
+from service.monitoring.drift_reference import DriftReference
 
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -157,6 +158,9 @@ def write_files(folder: Path) -> None:
         powers = np.exp(np.array(colour) * GAIN)
         answers[f"{name}.png"] = (powers / powers.sum()).tolist()
     (folder / "golden/answers.json").write_text(json.dumps(answers))
+    colours = np.eye(3) * 255  # the embeddings of a class have its colour, with a deviation of 20
+    arrays = (np.eye(3) / 20, colours / 20, [20] * 3, [1 / 3] * 3, 0.98, 0.05, 20)
+    DriftReference(*(np.asarray(array, np.float32) for array in arrays)).write(folder / DRIFT)
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ THUMBNAILS: Final = "thumbnails.npz"
 GOLDEN_ANSWERS: Final = "golden/answers.json"
 CALIBRATION: Final = "calibration.json"
 NOVELTY: Final = "novelty.npz"
+DRIFT: Final = "drift.npz"
 REPORT: Final = "report.html"
 NAME_PATTERN: Final = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 

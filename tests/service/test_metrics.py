@@ -45,13 +45,13 @@ def test_every_metric_has_our_prefix_and_a_help_text(
     metrics: Metrics, registry: CollectorRegistry
 ) -> None:
     metric_families = families(registry)
-    assert len(metric_families) == len(wrappers(metrics)) == 15
+    assert len(metric_families) == len(wrappers(metrics)) == 16
     assert all(name.startswith("graft_") for name in metric_families)
     assert all(family.documentation for family in metric_families.values())
 
 
 def test_names_end_in_their_unit(metrics: Metrics, registry: CollectorRegistry) -> None:
-    units = {"histogram": ("_seconds", "_pictures"), "gauge": ("_pictures", "_info")}
+    units = {"histogram": ("_seconds", "_pictures"), "gauge": ("_pictures", "_info", "_ratio")}
     for family in families(registry).values():
         if family.type in units:
             assert family.name.endswith(units[family.type])

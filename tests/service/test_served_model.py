@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import json
 import threading
 import weakref
@@ -14,9 +15,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from PIL import Image
 from prometheus_client import CollectorRegistry
 
-from service.bundle.manifest import Manifest
+from service.bundle.manifest import DRIFT, Manifest
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.engine.classification import Classification
@@ -33,6 +35,7 @@ from service.errors import (
 from service.explanation.explainer import Explanation
 from service.http.predictions import gather_all
 from service.metrics import Metrics
+from service.monitoring.drift import KINDS
 from service.schemas import Classified
 from service.served_model import ServedModel
 from service.settings import Settings
@@ -296,3 +299,37 @@ def test_closing_waits_for_admitted_pictures(
         assert asyncio.run(model.classify(draw("blue")))["label"] == "blue"
     closing.join(20)
     assert not closing.is_alive()
+
+
+def drift(registry: CollectorRegistry, kind: str) -> float | None:
+    return registry.get_sample_value("graft_drift_ratio", {"kind": kind})
+
+
+def test_darkened_pictures_raise_the_drift_until_the_model_is_replaced(
+    make_model: Callable[..., ServedModel], registry: CollectorRegistry, draw: Any
+) -> None:
+    model = make_model(max_queue_size=200)
+    colours = [draw(colour, "PNG") for colour in ("red", "green", "blue")]
+    dark = Image.new("RGB", (32, 32), (150, 0, 0))
+    buffer = io.BytesIO()
+    dark.save(buffer, "PNG")
+
+    async def classify(pictures: list[bytes]) -> None:
+        await asyncio.gather(*(model.classify(picture) for picture in pictures))
+
+    asyncio.run(classify(colours * 50))
+    ordinary = {kind: drift(registry, kind) for kind in ("embedding", "score", "class")}
+    assert all(ratio is not None and ratio < 1 for ratio in ordinary.values())
+    asyncio.run(classify([buffer.getvalue()] * 100))
+    assert (drift(registry, "embedding") or 0) > 1
+    model.close()
+    assert {drift(registry, kind) for kind in KINDS} == {0}
+
+
+def test_a_model_without_reference_shows_no_drift(
+    staging: Path, manifest: Manifest, registry: CollectorRegistry
+) -> None:
+    (staging / DRIFT).unlink()
+    bundle = seal(staging, manifest, staging.parent)
+    ServedModel(bundle, TUNING, Settings(), Metrics(registry)).close()
+    assert drift(registry, "embedding") is None

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle.manifest import CALIBRATION, GOLDEN_ANSWERS, NOVELTY, REPORT
+from service.bundle.manifest import CALIBRATION, DRIFT, GOLDEN_ANSWERS, NOVELTY, REPORT
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.engine.onnx_session import providers_for
@@ -28,6 +28,7 @@ from trainers.evaluation.calibration import evaluate_calibration, true_scores
 from trainers.evaluation.metrics import evaluate
 from trainers.evaluation.predictions import predict_split, run_model
 from trainers.exporting import export, heat_maps
+from trainers.exporting.drift_reference import write_drift_reference
 from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.exporting.temperature import calibrate
 from trainers.model.classifier import Classifier
@@ -91,6 +92,7 @@ def write_bundle(
     test = predict_split(predictor, dataset, "test", progress)
     embed = trained.embed or _embedder(predictor, dataset, progress)
     novelty = write_novelty(staging / NOVELTY, dataset, embed, validation, test, progress)
+    write_drift_reference(staging / DRIFT, dataset, embed, validation)
 
     effect = trained.class_weight_effect
     metrics: dict[str, Any] = {

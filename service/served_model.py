@@ -34,25 +34,6 @@ from service.settings import Settings
 Shown = TypeVar("Shown")
 
 
-async def wait_for_answer(job: Job[Classification]) -> Classification:
-    """Wait for the classification of a job's picture; if the job failed, raise its error.
-
-    If the waiting asyncio task is cancelled, the job is cancelled too.
-
-    `asyncio.wrap_future` would do the same, but its three additional callbacks per request would
-    load the event loop.
-    """
-    loop = asyncio.get_running_loop()
-    answered = asyncio.Event()
-    job.future.add_done_callback(lambda _: loop.call_soon_threadsafe(answered.set))
-    try:
-        await answered.wait()
-    except asyncio.CancelledError:
-        job.cancel()
-        raise
-    return job.result()
-
-
 class ServedModel:
     """A loaded model that classifies pictures; a reload replaces the whole object.
 
@@ -218,7 +199,7 @@ class ServedModel:
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    classification = await wait_for_answer(job)
+                    classification = await job.wait()
                 decoded_at, call_started_at = job.times[-3:-1]
                 self._metrics.queue_seconds.observe(call_started_at - decoded_at)
                 return classification

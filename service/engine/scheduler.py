@@ -8,6 +8,7 @@ busy. A picture that cannot be decoded does not affect other pictures.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import threading
 from collections import deque
@@ -33,8 +34,8 @@ class Job(Generic[Result]):
         data: the bytes from which `decode` makes the picture; empty once it is decoded.
         image: the decoded picture, (H, W, 3) uint8.
         future: receives the result; read it with `result`.
-        times: values of `time.monotonic`, one for each event so far. The events are: submitted,
-            decoding started, decoding ended, call of the model started, call of the model ended.
+        times: values of `time.monotonic`, one for each event so far: submitted, decoding started,
+            decoding ended, call of the model started, call of the model ended.
     """
 
     __slots__ = ("data", "future", "image", "times")
@@ -49,9 +50,8 @@ class Job(Generic[Result]):
     def result(self) -> Result:
         """Wait for the result; if the job failed, raise its error.
 
-        Call this only once: the future of a failed job is dropped. This breaks the reference cycle
-        error -> traceback -> frames -> job -> error, which would keep the bytes of the picture in
-        memory until the garbage collector runs.
+        Call this only once: the future of a failed job is dropped, to break the reference cycle
+        error -> traceback -> frames -> job -> error. It would keep the picture in memory.
         """
         try:
             return self.future.result()
@@ -64,14 +64,26 @@ class Job(Generic[Result]):
         if self.future.cancel():
             self.data = b""
 
+    async def wait(self) -> Result:
+        """Wait for the result, as `result`; if the waiting task is cancelled, so is the job."""
+        # `asyncio.wrap_future` would need three more callbacks per request in the event loop.
+        loop = asyncio.get_running_loop()
+        answered = asyncio.Event()
+        self.future.add_done_callback(lambda _: loop.call_soon_threadsafe(answered.set))
+        try:
+            await answered.wait()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        return self.result()
+
 
 class Scheduler(Generic[Result]):
     """Runs jobs on a pool of threads, and limits the number of admitted pictures.
 
     Args:
         decode: bytes -> (H, W, 3) uint8; raises an error for bad pictures. Called by all threads.
-        classify: (N, H, W, 3) uint8 -> N results; called by up to `sessions` threads at the same
-            time.
+        classify: (N, H, W, 3) uint8 -> N results; called by up to `sessions` threads at once.
         threads: number of threads; if `sessions` is larger, there are `sessions` threads.
         sessions: largest number of concurrent calls of the model.
         max_batch_size: largest number of pictures in one call of the model.
@@ -96,9 +108,8 @@ class Scheduler(Generic[Result]):
         self._is_open = True
         self._lock = threading.Lock()
         self._idle_threads: list[threading.Lock] = []
-        """One lock for each idle thread; releasing the lock wakes the thread. The thread that
-        became idle last is woken first, because the caches of its core may still contain the
-        model."""
+        """One lock for each idle thread; releasing it wakes the thread. The one that became idle
+        last is woken first, because the caches of its core may still contain the model."""
         self._admitted = 0
         self._admission_lock = threading.Lock()
         self._threads = [

@@ -220,12 +220,12 @@ def test_a_picture_cancelled_in_the_queue_does_not_stay_in_memory(
     gate, entered = threading.Event(), threading.Event()
     model = make_model(threads=1)
 
-    def classify_after_gate(images: Any) -> Any:
+    def interpret_after_gate(outputs: Any) -> Any:
         entered.set()
         assert gate.wait(20)
-        return [Classification(np.array([1, 0, 0], np.float32))] * len(images)
+        return [Classification(np.array([1, 0, 0], np.float32))] * len(outputs.probabilities)
 
-    monkeypatch.setattr(model._predictor, "classify", classify_after_gate)
+    monkeypatch.setattr(model._predictor, "interpret", interpret_after_gate)
     uploads = [Upload(draw())]
 
     async def cancel_queued() -> None:
@@ -254,13 +254,13 @@ def test_a_picture_past_its_deadline_is_dropped(
 ) -> None:
     gate = threading.Event()
     model = make_model(deadline_seconds=0.1, threads=1)
-    classify = model._predictor.classify
+    interpret = model._predictor.interpret
 
-    def classify_after_gate(images: Any) -> Any:
+    def interpret_after_gate(outputs: Any) -> Any:
         assert gate.wait(20)
-        return classify(images)
+        return interpret(outputs)
 
-    monkeypatch.setattr(model._predictor, "classify", classify_after_gate)
+    monkeypatch.setattr(model._predictor, "interpret", interpret_after_gate)
 
     async def classify_two() -> list[Any]:
         jobs = (model.classify(draw("red")), model.classify(draw("green")))

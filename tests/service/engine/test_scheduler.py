@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import queue
 import threading
 import time
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from service.engine.scheduler import Scheduler
+from service.engine.scheduler import Job, Scheduler
 from service.errors import Overloaded, UndecodableImage
 
 TIMEOUT_SECONDS = 20
@@ -308,3 +309,35 @@ def test_a_picture_cancelled_in_the_queue_is_not_decoded(
     assert result_number(scheduler.submit(b"\1").future) == 1
     assert len(cancelled.times) == 1
     assert [7] not in model.calls
+
+
+def test_a_waiting_task_gets_the_result_of_another_thread() -> None:
+    async def classify() -> str:
+        job: Job[str] = Job(b"picture")
+        threading.Timer(0.01, job.future.set_result, ["red"]).start()
+        return await job.wait()
+
+    assert asyncio.run(classify()) == "red"
+
+
+def test_the_error_of_a_failed_job_is_raised_and_forgotten() -> None:
+    job: Job[str] = Job()
+    job.future.set_exception(ValueError("damaged"))
+    with pytest.raises(ValueError, match="damaged"):
+        asyncio.run(job.wait())
+    assert not hasattr(job, "future")
+
+
+def test_a_cancelled_task_cancels_its_job_and_frees_the_picture() -> None:
+    job: Job[str] = Job(b"picture")
+
+    async def cancel() -> None:
+        task = asyncio.create_task(job.wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancel())
+    assert job.future.cancelled()
+    assert job.data == b""

@@ -1,6 +1,6 @@
 """Measures after how many changed pictures drift is raised, and whether ordinary ones raise it.
 
-    python -m benchmarks.drift PLUGIN WEIGHTS FOLDER FOREIGN [SEEDS=5] [--OPTION=VALUE ...]
+    python -m benchmarks.trust.drift PLUGIN WEIGHTS FOLDER FOREIGN [SEEDS=5] [--OPTION=VALUE ...]
 
 Each seed makes another split and another model. The traffic are the validation and test pictures of
 the model, in random order and repeated. It is replayed to the monitor of the service. After some

@@ -85,6 +85,7 @@ def test_a_run_ends_in_a_bundle_that_has_all_its_parts(bundle: Bundle) -> None:
     assert manifest.input.size == 32
     assert set(manifest.files) >= {
         *("model.onnx", "metrics.json", "config.json", "report.html", "split.csv"),
+        "heat_maps.onnx.part",
         *("findings.json", "calibration.json", "README.md"),
         *("suspects.csv", "learning_curve.csv"),
         *("golden/answers.json", "saved_model/saved_model.pb"),
@@ -97,6 +98,7 @@ def test_a_run_ends_in_a_bundle_that_has_all_its_parts(bundle: Bundle) -> None:
     assert manifest.provenance["weights"]["source"] == "none"
     assert len(manifest.provenance["weights"]["sha256"]) == 64
     assert manifest.parity["max_difference"]["onnx"] < export.PARITY_TOLERANCE
+    assert manifest.parity["heat_maps"]["difference"] < manifest.parity["heat_maps"]["tolerance"]
 
 
 def test_the_model_card_has_the_figures_and_the_command_of_the_run(bundle: Bundle) -> None:

@@ -27,7 +27,7 @@ from trainers.dataset.findings.finding import Finding
 from trainers.evaluation.calibration import evaluate_calibration, true_scores
 from trainers.evaluation.metrics import evaluate
 from trainers.evaluation.predictions import predict_split, run_model
-from trainers.exporting import export, heat_maps
+from trainers.exporting import export, heat_maps, thumbnails
 from trainers.exporting.drift_reference import write_drift_reference
 from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.exporting.temperature import calibrate
@@ -93,6 +93,8 @@ def write_bundle(
     embed = trained.embed or _embedder(predictor, dataset, progress)
     novelty = write_novelty(staging / NOVELTY, dataset, embed, validation, test, progress)
     write_drift_reference(staging / DRIFT, dataset, embed, validation)
+    if config.keep_thumbnails:
+        thumbnails.write(dataset, staging)
 
     effect = trained.class_weight_effect
     metrics: dict[str, Any] = {

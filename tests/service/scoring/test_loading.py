@@ -51,6 +51,23 @@ def test_a_file_its_bytes_and_a_pillow_picture_get_the_same_answer(
     assert model.predict(Image.open(io.BytesIO(data))) == answer
 
 
+def test_an_answer_is_explained(model: Model, draw: Draw, tmp_path: Path) -> None:
+    data = draw("green", "PNG")
+    (tmp_path / "green.png").write_bytes(data)
+    answer, explanation = model.predict(data), model.explain(tmp_path / "green.png")
+    assert (explanation.label, explanation.score) == (answer.label, answer.score)
+    assert explanation.heat_map.shape == (32, 32)
+    assert (explanation.heat_map.min(), explanation.heat_map.max()) == (1, 1)
+    assert explanation.nearest == ()
+    drawn = Image.open(io.BytesIO(explanation.draw()))
+    assert (drawn.format, drawn.size) == ("PNG", (32, 32))
+    assert model.explain(Image.open(io.BytesIO(data)), "red").label == "red"
+    with pytest.raises(BadParameter, match="label must be one of the model's 3 classes"):
+        model.explain(data, "yellow")
+    with pytest.raises(UnreadableFile):
+        model.explain(tmp_path / "missing.png")
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV"])
 def test_pillow_pictures_of_every_mode_are_accepted(model: Model, mode: str) -> None:
     picture = Image.new("RGB", (40, 40), (255, 0, 0))

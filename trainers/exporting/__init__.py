@@ -5,5 +5,5 @@ In: a `Classifier`, its dataset and its history. Out: a complete bundle, and a c
 BentoML's store. If a check fails, no bundle is written.
 May use: trainers.{config, dataset, dataset.findings, dataset.folders, evaluation, model,
 model_card, novelty, phases, progress, reporting}, service.{bundle, cli, engine, errors,
-explanation, imaging}.
+explanation, imaging, monitoring}.
 """

@@ -92,8 +92,8 @@ bench-predict: setup ## compare service.predict with plain loops that do the sam
 bench-rolling: setup ## restart two replicas behind nginx 20 times under load, and count lost requests (needs nginx)
 	$(RUN) -m benchmarks.rolling $$($(RUN) -m trainers.run --plugin pocket --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
 
-bench-trust: setup ## measure the calibration of scores over 10 seeds: make bench-trust PLUGIN=NAME WEIGHTS=FILE DATA=FOLDER (10 minutes)
-	$(RUN) -m benchmarks.trust $(PLUGIN) $(WEIGHTS) $(DATA)
+bench-trust: setup ## measure how far answers can be trusted, over 10 seeds: make bench-trust PLUGIN=NAME WEIGHTS=FILE DATA=FOLDER FOREIGN=FOLDER (an hour)
+	$(RUN) -m benchmarks.trust $(PLUGIN) $(WEIGHTS) $(DATA) $(FOREIGN)
 
 pretrain-pocket: setup ## train the weights of the backbone pocket again (about 40 minutes on 2 cores)
 	$(RUN) -m trainers.pretraining.run --output artifacts/pocket

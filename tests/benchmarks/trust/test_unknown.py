@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import unknown
+from benchmarks.trust import unknown
 from service.bundle.reading import Bundle
 from service.engine.predictor import Predictor
 

@@ -33,6 +33,7 @@ def test_sealed_bundle_is_read_back_equal(
     sealed = seal(staging, manifest, tmp_path)
     assert Bundle.read(sealed.path) == sealed
     assert set(sealed.manifest.files) == {
+        "drift.npz",
         "model.onnx",
         "heat_maps.onnx.part",
         "golden/answers.json",
@@ -94,7 +95,7 @@ def test_manifest_is_written_last_and_everything_is_flushed_before_the_rename(
     monkeypatch.setattr(Path, "rename", record_rename)
     seal(staging, manifest, tmp_path)
     rename_index = events.index("rename")
-    models = {"model.onnx", "heat_maps.onnx.part"}
+    models = {"model.onnx", "heat_maps.onnx.part", "drift.npz"}
     files = {"answers.json", "red.png", "green.png", "blue.png", *models, MANIFEST}
     assert {*files, "golden", "staging"} == set(events[:rename_index])
     assert events.index(MANIFEST) > max(events.index(name) for name in files - {MANIFEST})

@@ -92,5 +92,5 @@ def test_the_example_package_is_found_and_keeps_every_promise(tmp_path: Path) ->
     assert "squeeze:1 " in run_module("trainers.run", "--list-plugins")
     assert (
         run_module("trainers.conformance", "squeeze").splitlines()[-1]
-        == "squeeze:1: all 12 checks passed"
+        == "squeeze:1: all 13 checks passed"
     )

@@ -33,7 +33,8 @@ from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.exporting.temperature import calibrate
 from trainers.model.classifier import Classifier
 from trainers.model_card import card
-from trainers.novelty.measuring import Embed, write_novelty
+from trainers.novelty.embedded_pictures import Embed, embed_training_pictures
+from trainers.novelty.measuring import write_novelty
 from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
 from trainers.reporting import report
@@ -91,8 +92,9 @@ def write_bundle(
     calibrated.require_same(validation)
     test = predict_split(predictor, dataset, "test", progress)
     embed = trained.embed or _embedder(predictor, dataset, progress)
-    novelty = write_novelty(staging / NOVELTY, dataset, embed, validation, test, progress)
-    write_drift_reference(staging / DRIFT, dataset, embed, validation)
+    train = embed_training_pictures(dataset, embed)
+    novelty = write_novelty(staging / NOVELTY, train, dataset.classes, validation, test, progress)
+    write_drift_reference(staging / DRIFT, train, dataset, validation)
     if config.keep_thumbnails:
         thumbnails.write(dataset, staging)
 

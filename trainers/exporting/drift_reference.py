@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,9 @@ from numpy.typing import NDArray
 from service.monitoring.drift_reference import DriftReference
 from trainers.dataset.dataset import Dataset
 from trainers.evaluation.predictions import Predictions
+from trainers.novelty.embedded_pictures import EmbeddedPictures
 from trainers.progress import log
 
-MAX_PICTURES = 2000
-"""The reference is fitted on at most this number of training pictures; more would hardly change the
-result."""
 MAX_DIRECTIONS, PICTURES_PER_DIRECTION = 64, 5
 """Embeddings are compared in as many directions as there are PICTURES_PER_DIRECTION pictures for,
 but at most in MAX_DIRECTIONS."""
@@ -26,18 +23,15 @@ had had PRIOR_DEVIATION. Otherwise a few scores that are all near 1 would make a
 SMALLEST_VARIANCE = 1e-6
 """A direction in which embeddings vary less than this, compared with the first one, is left out."""
 
-Embed = Callable[[NDArray[np.int64]], NDArray[np.float32]]
-"""Positions (n,) in the training split -> the embeddings (n, D) that the exported model computes,
-up to rounding."""
-
 
 def write_drift_reference(
-    path: Path, dataset: Dataset, embed: Embed, validation: Predictions
+    path: Path, train: EmbeddedPictures, dataset: Dataset, validation: Predictions
 ) -> None:
     """Fit the reference and write its file; log a line instead if there are too few pictures.
 
     Args:
         path: the path of the file in the bundle.
+        train: training pictures; the shares of the classes are those of the whole split.
         validation: the predictions of the exported model.
     """
     labels, classes = dataset.labels[dataset.rows("train")], len(dataset.classes)
@@ -51,9 +45,7 @@ def write_drift_reference(
         )
         return
     shares = np.bincount(labels, minlength=classes) / len(labels)
-    count = min(len(labels), MAX_PICTURES)
-    positions = np.linspace(0, len(labels) - 1, count).astype(np.int64)
-    reference = fit_drift_reference(embed(positions), labels[positions], shares, validation.scores)
+    reference = fit_drift_reference(train.embeddings, train.labels, shares, validation.scores)
     if reference:
         reference.write(path)
 

@@ -15,8 +15,6 @@ from service.engine.classification import ModelOutputs
 from service.engine.novelty import Novelty, Scale, combine, measure_signals
 from service.engine.references import References, normalize
 
-MAX_REFERENCES = 4000
-"""With more references, the file would be larger, and an answer would take longer."""
 MAX_COMPONENTS = 64
 NEIGHBOURS = 10
 """Number of nearest references whose distances are averaged."""
@@ -25,22 +23,6 @@ MIN_SPACING = 0.1
 MAX_SIGNALS = 1000
 """The file has the signals of at most this number of validation pictures."""
 _BLOCK = 256
-
-
-def choose_references(labels: NDArray[np.int64], max_pictures: int) -> NDArray[np.int64]:
-    """Return the positions of at most `max_pictures` pictures, about equally many of each class.
-
-    Args:
-        labels: (N,) the class index of each training picture.
-
-    Returns:
-        Positions in ascending order.
-    """
-    order = np.random.default_rng(0).permutation(len(labels))
-    order = order[np.argsort(labels[order], kind="stable")]
-    counts = np.bincount(labels)
-    rank = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.sort(order[np.argsort(rank, kind="stable")[:max_pictures]])
 
 
 def fit_references(embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> References:

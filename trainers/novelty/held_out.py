@@ -8,7 +8,6 @@ network has seen the class, so then these figures are too high.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from numpy.typing import NDArray
 
 from service.engine.classification import ModelOutputs
 from service.engine.references import References
-from trainers.novelty.fitting import choose_references, fit_novelty, fit_references
+from trainers.novelty.embedded_pictures import EmbeddedPictures
+from trainers.novelty.fitting import fit_novelty, fit_references
 
 MAX_HELD_OUT = 10
 """At most this number of classes is held out."""
@@ -28,38 +28,9 @@ INVERSE_REGULARISATION = 0.01
 """C of logistic regression, the default of `trainers.heads.linear`."""
 
 
-@dataclass(frozen=True)
-class Examples:
-    """The pictures to measure with.
-
-    Attributes:
-        rows: (n,) the rows of the references in the dataset.
-        embeddings: (n, D) their embeddings.
-        labels: (n,) their class indexes.
-        validation: (m, D) embeddings of the validation pictures.
-        validation_labels: (m,) their class indexes.
-    """
-
-    rows: NDArray[np.int64]
-    embeddings: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    validation: NDArray[np.float32]
-    validation_labels: NDArray[np.int64]
-
-    def sample(self) -> Examples:
-        """Return the pictures of at most MAX_CLASSES classes, at most MAX_PICTURES of each kind."""
-        classes = _spread(np.unique(self.labels), MAX_CLASSES)
-        kept, known = (_choose(labels, classes) for labels in (self.labels, self.validation_labels))
-        return Examples(
-            self.rows[kept],
-            self.embeddings[kept],
-            self.labels[kept],
-            self.validation[known],
-            self.validation_labels[known],
-        )
-
-
-def measure_held_out(examples: Examples, classes: tuple[str, ...]) -> dict[str, Any] | None:
+def measure_held_out(
+    train: EmbeddedPictures, validation: EmbeddedPictures, classes: tuple[str, ...]
+) -> dict[str, Any] | None:
     """Return the AUROC of the novelty for pictures of a held-out class, for metrics.json.
 
     The AUROC is the probability that a picture of the held-out class is more novel than a
@@ -71,14 +42,14 @@ def measure_held_out(examples: Examples, classes: tuple[str, ...]) -> dict[str, 
         classes: both figures for each held-out class.
         None if there are fewer than 3 classes: a head needs 2.
     """
-    examples = examples.sample()
-    present = np.unique(examples.labels)
+    present = _spread(np.unique(train.labels), MAX_CLASSES)
     if len(present) < 3:
         return None
+    train, validation = (part.sample(present, MAX_PICTURES) for part in (train, validation))
     rows = [
         {"label": classes[index], **figures}
         for index in _spread(present, MAX_HELD_OUT)
-        if (figures := _hold_out(examples, index))
+        if (figures := _hold_out(train, validation, index))
     ]
     if not rows:
         return None
@@ -87,17 +58,19 @@ def measure_held_out(examples: Examples, classes: tuple[str, ...]) -> dict[str, 
     return {**means, "classes": rows}
 
 
-def _hold_out(examples: Examples, held_out: int) -> dict[str, float] | None:
+def _hold_out(
+    train: EmbeddedPictures, validation: EmbeddedPictures, held_out: int
+) -> dict[str, float] | None:
     """Return the AUROC for one held-out class; None without validation pictures of others."""
     from sklearn.metrics import roc_auc_score
 
-    trained, known = examples.labels != held_out, examples.validation_labels != held_out
+    trained, known = train.labels != held_out, validation.labels != held_out
     if not known.any():
         return None
-    references = fit_references(examples.embeddings[trained], examples.rows[trained])
-    unknown = np.concatenate([examples.embeddings[~trained], examples.validation[~known]])
-    head = _Head(references, examples.labels[trained])
-    outputs = [head.run(part) for part in (examples.validation[known], unknown)]
+    references = fit_references(train.embeddings[trained], train.rows[trained])
+    unknown = np.concatenate([train.embeddings[~trained], validation.embeddings[~known]])
+    head = _Head(references, train.labels[trained])
+    outputs = [head.run(part) for part in (validation.embeddings[known], unknown)]
     novelty = fit_novelty(references, outputs[0])
     is_unknown = np.repeat([False, True], [known.sum(), len(unknown)])
     novelties = np.concatenate([novelty.measure(part) for part in outputs])
@@ -128,11 +101,6 @@ class _Head:
         positions, _ = self._references.project(embeddings)
         probabilities = self._model.predict_proba(positions * self._scale)
         return ModelOutputs(probabilities.astype(np.float32), embeddings)
-
-
-def _choose(labels: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
-    (rows,) = np.nonzero(np.isin(labels, classes))
-    return rows[choose_references(labels[rows], MAX_PICTURES)]
 
 
 def _spread(values: NDArray[np.int64], count: int) -> NDArray[np.int64]:

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from service.engine.classification import KNOWN_SHARE, ModelOutputs
 from service.engine.novelty import SIGNALS, Novelty
-from trainers.dataset.dataset import Dataset
 from trainers.evaluation.metrics import wilson_interval
 from trainers.evaluation.predictions import Predictions
-from trainers.novelty.fitting import MAX_REFERENCES, choose_references, fit_novelty, fit_references
-from trainers.novelty.held_out import Examples, measure_held_out
+from trainers.novelty.embedded_pictures import EmbeddedPictures
+from trainers.novelty.fitting import fit_novelty, fit_references
+from trainers.novelty.held_out import measure_held_out
 from trainers.progress import Progress, log
 
 MIN_VALIDATION_PICTURES = 10
 """With fewer validation pictures, it is unknown what is usual, and the model has no novelty."""
 
-Embed = Callable[[NDArray[np.int64]], NDArray[np.float32]]
-"""Positions (n,) in the training split -> the embeddings (n, D) that the exported model computes,
-up to rounding."""
-
 
 def write_novelty(
     path: Path,
-    dataset: Dataset,
-    embed: Embed,
+    train: EmbeddedPictures,
+    classes: tuple[str, ...],
     validation: Predictions,
     test: Predictions,
     progress: Progress,
@@ -38,6 +30,8 @@ def write_novelty(
 
     Args:
         path: the path of the file in the bundle.
+        train: the pictures to which the service compares others.
+        classes: the names of the classes.
         validation, test: the predictions of the exported model, with embeddings.
 
     Returns:
@@ -56,22 +50,16 @@ def write_novelty(
             *(MIN_VALIDATION_PICTURES, len(validation.rows)),
         )
         return None
-    train = dataset.rows("train")
-    positions = choose_references(dataset.labels[train], MAX_REFERENCES)
-    embeddings = embed(positions)
     with progress.step("fitting the novelty"):
-        references = fit_references(embeddings, train[positions])
+        references = fit_references(train.embeddings, train.rows)
         novelty = fit_novelty(references, _outputs(validation))
         path.write_bytes(novelty.to_bytes())
-        rows = train[positions]
-        examples = Examples(
-            rows, embeddings, dataset.labels[rows], validation.embeddings, validation.labels
-        )
-        held_out = measure_held_out(examples, dataset.classes)
+        known = EmbeddedPictures(validation.rows, validation.labels, validation.embeddings)
+        held_out = measure_held_out(train, known, classes)
     return {
         "threshold": KNOWN_SHARE,
         "signals": list(SIGNALS),
-        "references": len(positions),
+        "references": len(train.rows),
         "neighbours": references.neighbours,
         "fitted_on": len(validation.rows),
         "test": _count_unknown(novelty, test),

@@ -6,26 +6,11 @@ import pytest
 from service.engine.classification import ModelOutputs
 from service.engine.novelty import measure_signals
 from tests.trainers.novelty.conftest import CLASSES, DrawEmbeddings
-from trainers.novelty.fitting import (
-    MAX_SIGNALS,
-    choose_references,
-    fit_novelty,
-    fit_references,
-)
+from trainers.novelty.fitting import MAX_SIGNALS, fit_novelty, fit_references
 
 
 def outputs(embeddings: np.ndarray) -> ModelOutputs:
     return ModelOutputs(np.full((len(embeddings), CLASSES), 0.25, np.float32), embeddings)
-
-
-def test_each_class_has_about_as_many_references() -> None:
-    labels = np.repeat([0, 1, 2, 3], [500, 3, 40, 200])
-    chosen = choose_references(labels, 100)
-    assert np.bincount(labels[chosen]).tolist() == [33, 3, 32, 32]
-    assert (np.diff(chosen) > 0).all()
-    assert choose_references(labels, 1000).tolist() == list(range(743))
-    assert len(np.unique(labels[choose_references(labels, 3)])) == 3
-    assert not len(choose_references(labels[:0], 9))
 
 
 def test_references_keep_the_distances(draw_embeddings: DrawEmbeddings) -> None:

@@ -5,19 +5,23 @@ import pytest
 
 from tests.trainers.novelty.conftest import DrawEmbeddings
 from trainers.novelty import held_out
-from trainers.novelty.held_out import Examples, measure_held_out
+from trainers.novelty.embedded_pictures import EmbeddedPictures
+from trainers.novelty.held_out import measure_held_out
 
 NAMES = tuple(f"class {number}" for number in range(100))
 
 
-def draw_examples(draw: DrawEmbeddings, classes: int) -> Examples:
-    embeddings, labels = draw(60 * classes, 0, classes)
-    validation, validation_labels = draw(15 * classes, 1, classes)
-    return Examples(np.arange(len(labels)), embeddings, labels, validation, validation_labels)
+def draw_splits(draw: DrawEmbeddings, classes: int) -> tuple[EmbeddedPictures, EmbeddedPictures]:
+    """Draw training and validation pictures."""
+    drawn = (draw(count * classes, seed, classes) for seed, count in enumerate((60, 15)))
+    train, validation = (
+        EmbeddedPictures(np.arange(len(labels)), labels, embeddings) for embeddings, labels in drawn
+    )
+    return train, validation
 
 
 def test_each_class_is_held_out_in_turn(draw_embeddings: DrawEmbeddings) -> None:
-    figures = measure_held_out(draw_examples(draw_embeddings, 4), NAMES)
+    figures = measure_held_out(*draw_splits(draw_embeddings, 4), NAMES)
     assert figures is not None
     assert [row["label"] for row in figures["classes"]] == list(NAMES[:4])
     assert figures["auroc"] == pytest.approx(np.mean([row["auroc"] for row in figures["classes"]]))
@@ -28,26 +32,26 @@ def test_each_class_is_held_out_in_turn(draw_embeddings: DrawEmbeddings) -> None
 def test_the_figures_are_those_of_chance_if_classes_do_not_differ(
     draw_embeddings: DrawEmbeddings,
 ) -> None:
-    examples = draw_examples(draw_embeddings, 4)
+    splits = draw_splits(draw_embeddings, 4)
     rng = np.random.default_rng(0)
-    rng.shuffle(examples.labels)
-    rng.shuffle(examples.validation_labels)
-    figures = measure_held_out(examples, NAMES)
+    for split in splits:
+        rng.shuffle(split.labels)
+    figures = measure_held_out(*splits, NAMES)
     assert figures is not None
     assert figures["auroc"] == pytest.approx(0.5, abs=0.1)
     assert figures["probability_auroc"] == pytest.approx(0.5, abs=0.1)
 
 
 def test_two_classes_are_too_few(draw_embeddings: DrawEmbeddings) -> None:
-    assert measure_held_out(draw_examples(draw_embeddings, 2), NAMES) is None
+    assert measure_held_out(*draw_splits(draw_embeddings, 2), NAMES) is None
 
 
 def test_a_class_is_left_out_if_it_has_all_validation_pictures(
     draw_embeddings: DrawEmbeddings,
 ) -> None:
-    examples = draw_examples(draw_embeddings, 3)
-    examples.validation_labels[:] = 1
-    figures = measure_held_out(examples, NAMES)
+    train, validation = draw_splits(draw_embeddings, 3)
+    validation.labels[:] = 1
+    figures = measure_held_out(train, validation, NAMES)
     assert figures is not None
     assert [row["label"] for row in figures["classes"]] == ["class 0", "class 2"]
 
@@ -58,12 +62,6 @@ def test_of_many_classes_and_pictures_only_some_are_used(
     monkeypatch.setattr(held_out, "MAX_CLASSES", 6)
     monkeypatch.setattr(held_out, "MAX_HELD_OUT", 3)
     monkeypatch.setattr(held_out, "MAX_PICTURES", 120)
-    examples = draw_examples(draw_embeddings, 11)
-    sample = examples.sample()
-    assert np.unique(sample.labels).tolist() == [0, 2, 4, 6, 8, 10]
-    assert len(sample.rows) == 120
-    np.testing.assert_array_equal(sample.embeddings, examples.embeddings[sample.rows])
-    np.testing.assert_array_equal(sample.labels, examples.labels[sample.rows])
-    figures = measure_held_out(examples, NAMES)
+    figures = measure_held_out(*draw_splits(draw_embeddings, 11), NAMES)
     assert figures is not None
     assert [row["label"] for row in figures["classes"]] == ["class 0", "class 4", "class 10"]

@@ -3,7 +3,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from service.engine.predictor import Predictor
 from tests.trainers.novelty.conftest import CLASSES, DrawEmbeddings
 from trainers.evaluation.predictions import Predictions
 from trainers.exporting import bundle_writer
+from trainers.novelty.embedded_pictures import EmbeddedPictures
 from trainers.novelty.measuring import write_novelty
 from trainers.phases import transfer_learning
 from trainers.phases.context import TrainingContext
@@ -36,13 +36,11 @@ def write(
     def predictions(part: slice) -> Predictions:
         return Predictions(rows[part], labels[part], probabilities[part], embeddings[part])
 
-    dataset: Any = SimpleNamespace(
-        classes=("ant", "bee", "cow", "dog"), labels=labels, rows=lambda split: rows[TRAIN]
-    )
+    train = EmbeddedPictures(rows[TRAIN], labels[TRAIN], embeddings[TRAIN])
     return write_novelty(
         path,
-        dataset,
-        lambda positions: embeddings[TRAIN][positions],
+        train,
+        ("ant", "bee", "cow", "dog"),
         predictions(validation),
         predictions(TEST),
         SILENT,

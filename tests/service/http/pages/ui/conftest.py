@@ -74,8 +74,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    """Chromium, closed after each file: no test can use asyncio while Playwright is open."""
     with playwright.sync_playwright() as driver:
         options = ["--no-sandbox", "--headless"]
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)

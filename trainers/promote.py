@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -60,6 +61,7 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     from trainers.dataset.samples import draw_samples
     from trainers.promoting import decision
 
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")
     if options.rollback is not None:
         return decision.roll_back(options.rollback)
     configure_process()
@@ -92,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         "--over",
         metavar="MODEL",
         help="the model to compare with, as a BentoML tag or a bundle (default: the champion with "
-        "the name of the new model; if there is none, the latest model)",
+        "the name of the new model; if there is none, the newest other model)",
     )
     parser.add_argument(
         "--data",

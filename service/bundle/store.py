@@ -92,6 +92,12 @@ def list_champions(name: str) -> list[str]:
     return [f"{name}:{version}" for version in versions]
 
 
+def list_versions(name: str) -> list[str]:
+    """List the tags of all models of a name, in any order."""
+    folder = Path(_model_store()._path) / name
+    return [str(model.tag) for model in bentoml.models.list(name)] if folder.is_dir() else []
+
+
 def _model_store() -> Any:
     bentoml_home()
     # No public name leads to the configured store: docs/decisions/private-interfaces.md.

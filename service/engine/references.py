@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+_BLOCK: Final = 256
+"""Pictures whose distances to all references are in memory at the same time."""
 
 
 class Neighbours(NamedTuple):
@@ -55,6 +58,15 @@ class References:
 
         Outside the space of the components, all directions count as perpendicular.
         """
+        parts = [
+            self._nearest(positions[start : start + _BLOCK], heights[start : start + _BLOCK], count)
+            for start in range(0, max(1, len(positions)), _BLOCK)
+        ]
+        return Neighbours(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+
+    def _nearest(
+        self, positions: NDArray[np.float32], heights: NDArray[np.float32], count: int
+    ) -> Neighbours:
         # Not `@`: the threads of BLAS wait for each other if the cores are busy, for up to 30 ms.
         distances = np.einsum("nr,rm->nm", -2 * positions, self.positions)
         distances += self._ends

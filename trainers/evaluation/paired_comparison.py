@@ -46,11 +46,6 @@ class PairedComparison:
         return min(1.0, 2 * _p_at_least(larger, self.gained + self.lost - larger))
 
     @property
-    def is_at_least_as_accurate(self) -> bool:
-        """Whether the new model classifies at least as many pictures correctly as the old one."""
-        return self.new >= self.old
-
-    @property
     def verdict(self) -> Verdict:
         """Whether the new model is clearly better or clearly worse than the old one."""
         if self.p_value >= SIGNIFICANCE:

@@ -34,16 +34,17 @@ def write_drift_reference(
         train: training pictures; the shares of the classes are those of the whole split.
         validation: the predictions of the exported model.
     """
-    labels, classes = dataset.labels[dataset.rows("train")], len(dataset.classes)
-    enough = len(labels) - classes >= PICTURES_PER_DIRECTION
+    count, classes = len(train.labels), len(dataset.classes)
+    enough = count - classes >= PICTURES_PER_DIRECTION
     if not enough or len(validation.rows) < MIN_VALIDATION_PICTURES:
         log.info(
             "/metrics will not show drift for this model: that needs at least %d training pictures "
             "and %d validation pictures, and there are %d and %d",
             *(PICTURES_PER_DIRECTION + classes, MIN_VALIDATION_PICTURES),
-            *(len(labels), len(validation.rows)),
+            *(count, len(validation.rows)),
         )
         return
+    labels = dataset.labels[dataset.rows("train")]
     shares = np.bincount(labels, minlength=classes) / len(labels)
     reference = fit_drift_reference(train.embeddings, train.labels, shares, validation.scores)
     if reference:

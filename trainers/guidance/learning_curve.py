@@ -97,6 +97,9 @@ def measure_errors(
     Returns:
         The mean number of training pictures for each share, and the errors (N, shares): for each
         picture, the share of the heads that got it wrong, or NaN if it is in no fold.
+
+    Raises:
+        TimeBudgetSpentError: the time budget was spent before the last head.
     """
     sizes: list[list[int]] = [[] for _ in parts]
     errors = np.full((len(pool.labels), len(parts)), np.nan)
@@ -104,6 +107,7 @@ def measure_errors(
     for number, (fold, examples) in enumerate(zip(pool.folds, pool.splits(), strict=True)):
         errors[fold.validation] = 0.0
         for column, draw in itertools.product(range(len(parts)), range(DRAWS)):
+            budget.check()
             # Turning the draws makes the shares of the folds different, and small ones disjoint.
             draws = (sample.draws[fold.train] + (number * DRAWS + draw) / turns) % 1
             rows = take_share(examples.labels, sample.groups[fold.train], draws, parts[column])
@@ -119,16 +123,23 @@ def measure_errors(
     return [float(np.mean(size)) for size in sizes], errors
 
 
-def fit_curve(sizes: Errors, errors: Errors, groups: NDArray[np.int64], now: int) -> LearningCurve:
+def fit_curve(
+    sizes: Errors,
+    errors: Errors,
+    groups: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    now: int,
+) -> LearningCurve:
     """Fit the curve, with intervals from bootstrap samples of the groups.
 
     Args:
         sizes: (shares,) number of training pictures of each share, in descending order.
         errors: (N, shares) the error of each picture that was held out, 0 to 1.
         groups: (N,) the group of each picture.
+        weights: (N,) how much each picture counts.
         now: number of training pictures of the run.
     """
-    means = resample(errors, groups)
+    means = resample(errors, groups, weights)
     ordered = [
         _point(round(float(size)), means[:, column])
         for column, size in reversed(list(enumerate(sizes)))
@@ -145,7 +156,7 @@ def fit_curve(sizes: Errors, errors: Errors, groups: NDArray[np.int64], now: int
     return replace(curve, summary=summarize(now_point, twice), now=now_point, twice=twice)
 
 
-def resample(errors: Errors, groups: NDArray[np.int64]) -> Errors:
+def resample(errors: Errors, groups: NDArray[np.int64], weights: NDArray[np.float64]) -> Errors:
     """Return the mean error of each column, first of all pictures, then of bootstrap samples.
 
     Groups of pictures are drawn as a whole, because the errors of their pictures are alike.
@@ -154,12 +165,13 @@ def resample(errors: Errors, groups: NDArray[np.int64]) -> Errors:
         An array (1 + _RESAMPLES, columns).
     """
     _, group = np.unique(groups, return_inverse=True)
-    sums = np.stack([np.bincount(group, column) for column in errors.T], axis=1)
-    counts = np.bincount(group)
+    sums = np.stack([np.bincount(group, weights * column) for column in errors.T], axis=1)
+    totals = np.bincount(group, weights)
     rng = np.random.default_rng(_SEED)
-    draws = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), _RESAMPLES)
-    weights = np.concatenate([np.ones((1, len(counts))), draws])
-    means: Errors = (weights @ sums) / (weights @ counts)[:, np.newaxis]
+    count = len(totals)
+    draws = rng.multinomial(count, np.full(count, 1 / count), _RESAMPLES)
+    times = np.concatenate([np.ones((1, count)), draws])
+    means: Errors = (times @ sums) / (times @ totals)[:, np.newaxis]
     return means
 
 

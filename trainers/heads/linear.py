@@ -101,9 +101,13 @@ def predict_out_of_fold(
 
     Args:
         strength: the value of C.
+
+    Raises:
+        TimeBudgetSpentError: the time budget was spent before the last fold.
     """
     probabilities = np.full((len(pool.labels), pool.classes), np.nan, np.float32)
     for fold, examples in zip(pool.folds, pool.splits(), strict=True):
+        budget.check()
         probabilities[fold.validation] = predict_held_out(examples, strength, budget)
     return probabilities
 

@@ -101,7 +101,9 @@ def command(manifest: Manifest, config: TrainingConfig) -> str:
     for name, field in TrainingConfig.model_fields.items():
         value = getattr(config, name)
         if name not in _ALWAYS_SHOWN | _WITHOUT_EFFECT and value != field.default:
-            words += [f"--{name.replace('_', '-')}", _without_folder(name, str(value))]
+            words.append(f"--{name.replace('_', '-')}")
+            if value is not True:
+                words.append(_without_folder(name, str(value)))
     words += ["--seed", str(config.seed)]
     return shlex.join(["python", "-m", "trainers.run", *words])
 

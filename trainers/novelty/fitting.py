@@ -22,7 +22,6 @@ MIN_SPACING = 0.1
 """The smallest spacing of a reference, as a share of the median."""
 MAX_SIGNALS = 1000
 """The file has the signals of at most this number of validation pictures."""
-_BLOCK = 256
 
 
 def fit_references(embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> References:
@@ -51,14 +50,9 @@ def fit_references(embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> 
 
 def _measure_spacings(references: References) -> NDArray[np.float32]:
     count = min(references.neighbours, len(references.rows) - 1)
-    spacings = []
-    for start in range(0, len(references.rows), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        positions = references.positions[:, block].T
-        nearest = references.nearest_to(positions, references.heights[block], count + 1)
-        # The nearest one is the picture itself; so it has twice its height as a distance.
-        spacings.append(nearest.distances[:, 1:].mean(axis=1))
-    usual = np.concatenate(spacings)
+    nearest = references.nearest_to(references.positions.T, references.heights, count + 1)
+    # The nearest one is the picture itself; so it has twice its height as a distance.
+    usual = nearest.distances[:, 1:].mean(axis=1)
     # Copies of pictures have hardly any distance: other pictures would seem far from them.
     floor: NDArray[np.float32] = np.maximum(usual, MIN_SPACING * np.median(usual))
     return floor

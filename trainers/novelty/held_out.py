@@ -1,8 +1,8 @@
 """Measures how well the novelty finds pictures of a class that the model was not trained on.
 
-Each class is held out in turn: a head is trained on the references of the other classes, and must
-call the pictures of this class more novel than validation pictures of the others. A fine-tuned
-network has seen the class, so then these figures are too high.
+Each class is held out in turn (of many classes, some): a head is trained on the references of the
+other classes, and must call the pictures of this class more novel than validation pictures of the
+others. A fine-tuned network has seen the class, so then these figures are too high.
 """
 
 from __future__ import annotations
@@ -61,24 +61,27 @@ def measure_held_out(
 def _hold_out(
     train: EmbeddedPictures, validation: EmbeddedPictures, held_out: int
 ) -> dict[str, float] | None:
-    """Return the AUROC for one held-out class; None without validation pictures of others."""
+    """Return the AUROC for one held-out class; None without two validation pictures of others."""
     from sklearn.metrics import roc_auc_score
 
     trained, known = train.labels != held_out, validation.labels != held_out
-    if not known.any():
+    if known.sum() < 2:
         return None
     references = fit_references(train.embeddings[trained], train.rows[trained])
     unknown = np.concatenate([train.embeddings[~trained], validation.embeddings[~known]])
     head = _Head(references, train.labels[trained])
-    outputs = [head.run(part) for part in (validation.embeddings[known], unknown)]
-    novelty = fit_novelty(references, outputs[0])
-    is_unknown = np.repeat([False, True], [known.sum(), len(unknown)])
-    novelties = np.concatenate([novelty.measure(part) for part in outputs])
-    highest = np.concatenate([part.probabilities.max(axis=1) for part in outputs])
-    return {
-        "auroc": float(roc_auc_score(is_unknown, novelties)),
-        "probability_auroc": float(roc_auc_score(is_unknown, -highest)),
-    }
+    others = validation.embeddings[known]
+    figures = []
+    # The scales are fitted on half of the pictures, and the others are measured.
+    for half in range(2):
+        novelty = fit_novelty(references, head.run(others[half::2]))
+        outputs = [head.run(part) for part in (others[1 - half :: 2], unknown)]
+        is_unknown = np.repeat([False, True], [len(part.embeddings) for part in outputs])
+        novelties = np.concatenate([novelty.measure(part) for part in outputs])
+        highest = np.concatenate([part.probabilities.max(axis=1) for part in outputs])
+        figures.append([roc_auc_score(is_unknown, values) for values in (novelties, -highest)])
+    auroc, probability_auroc = np.mean(figures, axis=0)
+    return {"auroc": float(auroc), "probability_auroc": float(probability_auroc)}
 
 
 class _Head:
@@ -95,6 +98,7 @@ class _Head:
         self._model = LogisticRegression(C=INVERSE_REGULARISATION, tol=1e-2)
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
+            warnings.filterwarnings("ignore", "The number of unique classes")
             self._model.fit(references.positions.T * self._scale, labels)
 
     def run(self, embeddings: NDArray[np.float32]) -> ModelOutputs:

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from trainers.dataset.dataset import Dataset
 from trainers.guidance.advice import Advice
 from trainers.guidance.label_errors import find_suspects
 from trainers.guidance.learning_curve import LearningCurve, fit_curve, measure_errors, shares
@@ -44,15 +46,17 @@ def advise(context: TrainingContext, history: Sequence[HistoryRow]) -> Advice:
         return Advice.unknown(NO_TIME)
     most = min(MAX_PICTURES, MAX_OUTPUTS // classes)
     sample = draw_sample(context, np.arange(len(dataset.paths)), most)
+    too_slow = f"{classes:,} classes would take too long"
+    is_all = len(sample.rows) == len(dataset.paths)
     if len(sample.rows) < MIN_PER_CLASS * classes:
-        is_all = len(sample.rows) == len(dataset.paths)
         few = f"there are fewer than {MIN_PER_CLASS} pictures per class on average"
-        return Advice.unknown(few if is_all else f"{classes:,} classes would take too long")
+        return Advice.unknown(few if is_all else too_slow)
+    few = "there are too few pictures to measure it" if is_all else too_slow
     try:
         pool = embed_sample(context, sample, (0,), budget)
+        advice = _advise(context, sample, pool, selected_strength(history), few)
     except TimeBudgetSpentError:
         return Advice.unknown(NO_TIME)
-    advice = _advise(context, sample, pool, selected_strength(history))
     # When the budget is spent, training stops early, and its heads are not comparable.
     if budget.is_spent():
         return Advice.unknown(NO_TIME)
@@ -60,7 +64,10 @@ def advise(context: TrainingContext, history: Sequence[HistoryRow]) -> Advice:
     return advice
 
 
-def _advise(context: TrainingContext, sample: Sample, pool: Pool, strength: float) -> Advice:
+def _advise(
+    context: TrainingContext, sample: Sample, pool: Pool, strength: float, few: str
+) -> Advice:
+    """Advise with the pool of a sample; `few` is why there is no curve if the pool is too small."""
     budget, dataset = context.time_budget, context.dataset
     with context.progress.step("looking for wrong labels"):
         probabilities = predict_out_of_fold(pool, strength, budget)
@@ -69,12 +76,27 @@ def _advise(context: TrainingContext, sample: Sample, pool: Pool, strength: floa
     suspects = replace(suspects, suggested=present_classes[suspects.suggested])
     parts = shares(len(pool.labels), pool.classes)
     if not parts or not pool.folds:
-        return Advice(suspects, LearningCurve.unknown("there are too few pictures to measure it"))
+        return Advice(suspects, LearningCurve.unknown(few))
     with context.progress.step("measuring the learning curve"):
         sizes, errors = measure_errors(pool, sample, strength, parts, budget)
     all_errors = np.column_stack([probabilities.argmax(axis=1) != pool.labels, errors])
     all_sizes = np.array([np.mean([len(fold.train) for fold in pool.folds]), *sizes])
     is_held_out = np.isfinite(probabilities[:, 0])
-    now = len(dataset.rows("train"))
-    curve = fit_curve(all_sizes, all_errors[is_held_out], sample.groups[is_held_out], now)
+    curve = fit_curve(
+        all_sizes,
+        all_errors[is_held_out],
+        sample.groups[is_held_out],
+        _weigh(dataset, sample)[is_held_out],
+        now=len(dataset.rows("train")),
+    )
     return Advice(suspects, curve)
+
+
+def _weigh(dataset: Dataset, sample: Sample) -> NDArray[np.float64]:
+    """Return weights (n,) with which the classes have the same shares as in the dataset."""
+    labels, classes = dataset.labels[sample.rows], len(dataset.classes)
+    sampled = np.bincount(labels, minlength=classes)
+    weights: NDArray[np.float64] = (
+        np.bincount(dataset.labels, minlength=classes)[labels] / (sampled[labels])
+    )
+    return weights

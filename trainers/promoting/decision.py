@@ -12,7 +12,6 @@ from service.bundle.manifest import MANIFEST
 from service.bundle.reading import Bundle
 from service.cli import command_lines
 from service.errors import BundleError
-from trainers.evaluation.replacement import find_latest
 from trainers.progress import Progress, log
 from trainers.promoting.comparison import Comparison, compare, shorten
 
@@ -28,7 +27,7 @@ def promote(
 
     Args:
         over: the old model, as a BentoML tag or the path of a bundle; None means the champion, or
-            the latest model if there is no champion yet.
+            the newest other model if there is no champion yet.
         data: the folder or archive of the pictures that the models were trained on.
         accept_class_losses: promote the new model even if a class clearly loses.
 
@@ -109,8 +108,8 @@ def _find_old(new: Bundle, over: str | None) -> Bundle | None:
         old = Bundle.read(store.resolve(over, "--over"))
     elif store.list_champions(name):
         old = Bundle.read(store.resolve(f"{name}:champion"))
-    elif (latest := find_latest(name)) is not None:
-        old = latest
+    elif (newest := _find_newest_other(new)) is not None:
+        old = newest
     else:
         return None
     if old.manifest.id == new.manifest.id:
@@ -124,6 +123,16 @@ def _find_old(new: Bundle, over: str | None) -> Bundle | None:
             f"with a model that has the name {name}"
         )
     return old
+
+
+def _find_newest_other(new: Bundle) -> Bundle | None:
+    """Return the newest model in the store with the name of `new`; None if there is no other."""
+    others = []
+    for tag in store.list_versions(new.manifest.name):
+        if tag != new.manifest.tag:
+            with suppress(BundleError):  # a damaged model cannot be compared
+                others.append(Bundle.read(store.resolve(tag)))
+    return max(others, key=lambda bundle: bundle.manifest.created, default=None)
 
 
 def _reasons_against(comparison: Comparison, accept_class_losses: bool) -> Iterator[str]:

@@ -76,6 +76,8 @@ def learning_curve(recorded: Mapping[str, Any]) -> Markup | None:
     measured, twice = recorded["points"], recorded["twice"]
     if not measured:
         return None
+    if twice and twice["pictures"] <= measured[-1]["pictures"]:  # the training split is small
+        twice = None
     points = [*measured, twice] if twice else measured
     mark = (len(measured), "with twice as many") if twice else None
     values = [100 * point["accuracy"] for point in points]

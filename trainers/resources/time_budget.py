@@ -43,6 +43,11 @@ class TimeBudget:
         """Whether at most `reserve_seconds` of the budget are left."""
         return self.seconds_left() <= reserve_seconds
 
+    def check(self) -> None:
+        """Raise TimeBudgetSpentError if the budget is spent."""
+        if self.is_spent():
+            raise TimeBudgetSpentError("the time budget was spent")
+
 
 UNLIMITED = TimeBudget()
 

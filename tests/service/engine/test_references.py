@@ -3,8 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+import service.engine.references
 from service.engine.references import References
 
 RNG = np.random.default_rng(0)
@@ -35,6 +37,17 @@ def test_the_nearest_references_are_those_of_the_normalised_embeddings() -> None
     expected = 2 - 2 * np.take_along_axis(angles, order, axis=1)
     np.testing.assert_allclose(nearest.distances, expected, atol=1e-5)
     assert references(embeddings[:3]).nearest(pictures, 4).indexes.shape == (5, 3)
+
+
+def test_pictures_are_compared_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All distances of many pictures would not fit into memory."""
+    known, pictures = references(colours(40)), colours(8)
+    expected = known.nearest(pictures, 4)
+    monkeypatch.setattr(service.engine.references, "_BLOCK", 3)
+    nearest = known.nearest(pictures, 4)
+    np.testing.assert_array_equal(nearest.indexes, expected.indexes)
+    np.testing.assert_allclose(nearest.distances, expected.distances, atol=1e-6)
+    assert known.nearest(pictures[:0], 4).indexes.shape == (0, 4)
 
 
 def test_directions_outside_the_components_count_as_perpendicular() -> None:

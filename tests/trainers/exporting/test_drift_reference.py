@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from trainers.exporting.drift_reference import MAX_DIRECTIONS, fit_drift_reference
+from trainers.evaluation.predictions import Predictions
+from trainers.exporting.drift_reference import (
+    MAX_DIRECTIONS,
+    fit_drift_reference,
+    write_drift_reference,
+)
+from trainers.novelty.embedded_pictures import EmbeddedPictures
 
 SHARES = np.array([0.5, 0.25, 0.25])
 SCORES = np.full(90, 0.8, np.float32)
@@ -65,3 +75,18 @@ def test_the_deviation_of_few_scores_is_not_trusted() -> None:
         assert reference.score_count == count
         deviations.append(float(reference.score_deviation))
     assert deviations == pytest.approx([0.141, 0.02], abs=1e-3)
+
+
+@pytest.mark.parametrize(("sampled", "is_written"), [(300, True), (100, False)])
+def test_the_sample_must_have_enough_pictures_for_its_classes(
+    tmp_path: Path, sampled: int, is_written: bool
+) -> None:
+    """Of many classes, the sample may have no more than a picture each."""
+    embeddings, labels = draw(300)[0], np.arange(300) % 100
+    dataset: Any = SimpleNamespace(
+        labels=labels, classes=("leaf",) * 100, rows=lambda split: np.arange(300)
+    )
+    train = EmbeddedPictures(np.arange(sampled), labels[:sampled], embeddings[:sampled])
+    validation = Predictions(np.arange(20), labels[:20], np.full((20, 100), 0.01, np.float32))
+    write_drift_reference(tmp_path / "drift.npz", train, dataset, validation)
+    assert (tmp_path / "drift.npz").exists() == is_written

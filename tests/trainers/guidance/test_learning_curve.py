@@ -29,7 +29,7 @@ def errors_like(offset: float, factor: float, count: int = 4000) -> np.ndarray:
 
 
 def test_the_curve_is_continued_to_twice_the_pictures() -> None:
-    curve = fit_curve(SIZES, errors_like(0.05, 1.0), np.arange(4000), now=700)
+    curve = fit_curve(SIZES, errors_like(0.05, 1.0), np.arange(4000), np.ones(4000), now=700)
     assert curve.now is not None
     assert curve.twice is not None
     assert (curve.now.pictures, curve.twice.pictures) == (700, 1400)
@@ -42,7 +42,7 @@ def test_the_curve_is_continued_to_twice_the_pictures() -> None:
 
 
 def test_far_beyond_the_sample_nothing_is_predicted() -> None:
-    curve = fit_curve(SIZES, errors_like(0.05, 1.0), np.arange(4000), now=1700)
+    curve = fit_curve(SIZES, errors_like(0.05, 1.0), np.arange(4000), np.ones(4000), now=1700)
     assert curve.twice is None
     assert len(curve.points) == 5
     assert "unknown, because the curve was measured on a sample, with at most 800" in curve.summary
@@ -51,7 +51,7 @@ def test_far_beyond_the_sample_nothing_is_predicted() -> None:
 def test_pictures_of_one_group_count_as_one() -> None:
     errors = errors_like(0.05, 1.0)
     alone, twins = (
-        fit_curve(SIZES, values, groups, now=700).points[0]
+        fit_curve(SIZES, values, groups, np.ones(len(values)), now=700).points[0]
         for values, groups in (
             (errors[:400], np.arange(400)),
             (np.repeat(errors[:100], 4, axis=0), np.arange(400) // 4),
@@ -77,10 +77,12 @@ def test_the_fit_never_falls_below_0_and_never_rises() -> None:
 
 def test_resampling_starts_with_the_means_of_all_pictures() -> None:
     errors = np.array([[0.0, 1.0], [1.0, 1.0], [0.5, 1.0]])
-    means = resample(errors, np.arange(3))
+    means = resample(errors, np.arange(3), np.ones(3))
     np.testing.assert_allclose(means[0], [0.5, 1.0])
     np.testing.assert_allclose(means[:, 1], 1)
     assert 0.1 < means[1:, 0].std() < 0.4
+    weighted = resample(errors, np.array([0, 0, 1]), np.array([2, 1, 1]))
+    np.testing.assert_allclose(weighted[0], [1.5 / 4, 1])
 
 
 @pytest.mark.parametrize(

@@ -132,9 +132,13 @@ def test_limits_come_from_the_warnings_and_the_findings(card: MakeCard) -> None:
 def test_the_share_of_known_pictures_that_are_called_unknown_is_a_limit(card: MakeCard) -> None:
     assert "shows none of them, and does not say so." in card()
     test = {"n": 40, "unknown": 3, "unknown_share": 0.075}
-    text = card(novelty={"test": test, "held_out": {"auroc": 0.75}})
+    held_out = {"auroc": 0.75, "classes": [{}] * 5}
+    text = card(novelty={"test": test, "held_out": held_out})
     assert "3 of the 40 test pictures (7.5%) were called unknown" in text
-    assert "in 75.0% of all pairs" in text
+    assert "in 75.0% of all pairs (AUROC, mean of 5 classes)." in text
+    assert "too high" not in text
+    shipped = {"phase": "fine-tuning"}
+    assert "too high" in card(novelty={"test": test, "held_out": held_out}, shipped=shipped)
     assert "held out" not in card(novelty={"test": test, "held_out": None})
 
 
@@ -153,11 +157,10 @@ def test_licences_are_never_invented(card: MakeCard) -> None:
 
 
 def test_the_command_repeats_the_run(card: MakeCard) -> None:
-    text = card(
-        folder="my pets", seed=3, weights="/home/me/w.h5", flip="none", strict=True, resume=True
-    )
+    options = {"seed": 3, "flip": "none", "keep_thumbnails": True}
+    text = card(folder="my pets", weights="/home/me/w.h5", strict=True, resume=True, **options)
     (line,) = [line for line in text.splitlines() if line.startswith("python -m trainers.run")]
-    expected = TrainingConfig(plugin="tiny", data="my pets", seed=3, weights="w.h5", flip="none")
+    expected = TrainingConfig(plugin="tiny", data="my pets", weights="w.h5", **options)
     assert parse(shlex.split(line)[3:]).config == expected
     assert "/home/me" not in text
     drawn = card(data_record={"source": "drawn sample pictures"}, data="demo")

@@ -42,6 +42,24 @@ def test_the_figures_are_those_of_chance_if_classes_do_not_differ(
     assert figures["probability_auroc"] == pytest.approx(0.5, abs=0.1)
 
 
+def test_few_pictures_do_not_flatter(draw_embeddings: DrawEmbeddings) -> None:
+    """The pictures that the scales are fitted on are not measured: that would give 0.53 here."""
+    aurocs = []
+    for seed in range(10):
+        drawn = (draw_embeddings(count, 2 * seed + count % 2, 4) for count in (400, 13))
+        train, validation = (
+            EmbeddedPictures(np.arange(len(labels)), labels, embeddings)
+            for embeddings, labels in drawn
+        )
+        rng = np.random.default_rng(seed)
+        rng.shuffle(train.labels)
+        rng.shuffle(validation.labels)
+        figures = measure_held_out(train, validation, NAMES)
+        assert figures is not None
+        aurocs.append(figures["auroc"])
+    assert np.mean(aurocs) == pytest.approx(0.5, abs=0.02)
+
+
 def test_two_classes_are_too_few(draw_embeddings: DrawEmbeddings) -> None:
     assert measure_held_out(*draw_splits(draw_embeddings, 2), NAMES) is None
 

@@ -41,6 +41,20 @@ def test_few_pictures_have_no_curve_and_very_few_no_suspects(start: Start) -> No
 
 
 @pytest.mark.slow
+def test_the_curve_counts_the_classes_as_in_the_dataset(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sample has about as many pictures of each class."""
+    weights = []
+    monkeypatch.setattr(advising, "MAX_PICTURES", 100)
+    monkeypatch.setattr(
+        advising, "fit_curve", lambda *arguments, now: weights.append(arguments[3]) or "curve"
+    )
+    advise(start(red=50, blue=110), [])
+    np.testing.assert_allclose(np.unique(weights[0]), [1, 2.2])
+
+
+@pytest.mark.slow
 def test_very_few_pictures_are_not_examined(start: Start) -> None:
     advice = advise(start(red=9, blue=10), [])
     assert advice.suspects.reason == "there are fewer than 10 pictures per class on average"
@@ -53,6 +67,8 @@ def test_many_pictures_are_sampled(start: Start, monkeypatch: pytest.MonkeyPatch
     assert advise(start(), []).suspects.examined == 30
     monkeypatch.setattr(advising, "MAX_OUTPUTS", 10)
     assert advise(start(), []).suspects.reason == "2 classes would take too long"
+    monkeypatch.setattr(advising, "MAX_OUTPUTS", 60)
+    assert "because 2 classes would take too long" in advise(start(), []).curve.summary
 
 
 @pytest.mark.slow

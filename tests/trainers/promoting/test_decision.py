@@ -52,11 +52,15 @@ def test_the_first_model_is_the_first_champion(
     assert list_champions("tiny") == [new.manifest.tag]
 
 
-def test_without_a_champion_the_latest_model_is_replaced_and_can_be_restored(
-    make_model: MakeBundle, promote: Promote
+@pytest.mark.parametrize("is_saved", [False, True])  # every run saves its model
+def test_without_a_champion_the_newest_other_model_is_replaced_and_can_be_restored(
+    make_model: MakeBundle, promote: Promote, is_saved: bool
 ) -> None:
     old, new = make_model("old", blind=["blue"]), make_model("new")
+    save(make_model("older", blind=["blue"], created="2001-01-01"))
     save(old)
+    if is_saved:
+        save(new)
     assert promote(new)["promoted"]
     assert read_tags() == [new.manifest.tag] * 2
     assert decision.roll_back("tiny") == {

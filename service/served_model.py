@@ -48,7 +48,7 @@ class ServedModel:
             deadline, top_k, the confidence, the novelty and show_pictures are used.
         metrics: the metrics in which this object records pictures, durations, drift, model and
             device.
-        shadow: is offered every picture file that was classified.
+        shadow: is offered every picture file whose classification was asked for.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers, or the
@@ -82,7 +82,7 @@ class ServedModel:
         # old model in memory after a reload, until the garbage collector runs.
         self._scheduler = Scheduler(
             functools.partial(_decode, self._predictor, settings.limits(), metrics),
-            functools.partial(_classify, self._predictor, metrics, self._drift),
+            functools.partial(_classify, self._predictor, metrics),
             threads=threads,
             sessions=choice.sessions,
             max_batch_size=choice.max_batch_size,
@@ -156,6 +156,8 @@ class ServedModel:
         classification = await self._answer(job)
         best = self._predictor.classes[int(classification.probabilities.argmax())]
         self._metrics.count_prediction(best)
+        if self._drift:
+            self._drift.add(classification)
         if self._shadow and isinstance(picture, bytes):
             self._shadow.offer(picture, best)
         return classification
@@ -178,7 +180,8 @@ class ServedModel:
             Overloaded: too many explanations are in progress.
             RequestError: the label is unknown, the picture is refused, or its deadline has passed.
         """
-        self._explanations.check(label)
+        # In a thread, because an unknown label is compared with all classes.
+        await asyncio.to_thread(self._explanations.check, label)
         seconds = self._settings.deadline_seconds
         deadline = asyncio.get_running_loop().time() + seconds
         with self._explanations.admit():
@@ -217,7 +220,7 @@ class ServedModel:
         self._scheduler.close()
         self._explanations.close()
         if self._drift:
-            self._drift.reset()  # a new model shows its own drift after its next pictures
+            self._drift.close()  # a new model shows its own drift after its next pictures
 
 
 def _decode(
@@ -228,15 +231,9 @@ def _decode(
 
 
 def _classify(
-    predictor: Predictor,
-    metrics: Metrics,
-    drift: DriftMonitor | None,
-    images: NDArray[np.uint8],
+    predictor: Predictor, metrics: Metrics, images: NDArray[np.uint8]
 ) -> list[Classification]:
     metrics.batch_size.observe(len(images))
     with metrics.inference_seconds.time():
         outputs = predictor.run(images)
-        classifications = predictor.interpret(outputs)
-    if drift:
-        drift.add(outputs, classifications)
-    return classifications
+    return predictor.interpret(outputs)

@@ -64,8 +64,8 @@ class ServiceState:
         """Load the model that GRAFT_MODEL names now, check its golden answers, and serve it.
 
         Until the new model is loaded, the current model answers requests. The service keeps the
-        current model if anything fails, or if GRAFT_MODEL still names the same model. Then the
-        challenger that GRAFT_SHADOW names is loaded in the same way; if that fails, it is logged.
+        current model if anything fails, or if GRAFT_MODEL still names the same model. In any case,
+        the challenger that GRAFT_SHADOW names is loaded too; if that fails, it is logged.
 
         Returns:
             The manifest of the model that was served before.
@@ -78,12 +78,14 @@ class ServiceState:
         """
         async with self._reload_lock:
             old = self.model
-            new = await asyncio.to_thread(self._load_if_changed)
-            if new is not None:
-                self.model = new
-                await asyncio.to_thread(old.close)
-            if self.shadow:
-                await asyncio.to_thread(self.shadow.reload, self.settings)
+            try:
+                new = await asyncio.to_thread(self._load_if_changed)
+                if new is not None:
+                    self.model = new
+                    await asyncio.to_thread(old.close)
+            finally:
+                if self.shadow:
+                    await asyncio.to_thread(self.shadow.reload, self.settings)
             return old.manifest
 
     def close(self) -> None:

@@ -2,8 +2,8 @@
 
     python -m benchmarks.trust.drift PLUGIN WEIGHTS FOLDER FOREIGN [SEEDS=5] [--OPTION=VALUE ...]
 
-Each seed makes another split and another model. The traffic are the validation and test pictures of
-the model, in random order and repeated. It is replayed to the monitor of the service. After some
+Each seed makes another split and another model. The traffic are the test pictures of the model,
+in random order and repeated. It is replayed to the monitor of the service. After some
 ordinary pictures, all pictures are changed in one way, or come from another folder, FOREIGN.
 """
 
@@ -18,14 +18,14 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from service.bundle.reading import Bundle
-from service.engine.classification import Classification, ModelOutputs
+from service.engine.classification import Classification
 from service.engine.predictor import Predictor
 from service.monitoring.drift import WINDOW, DriftMonitor
 from service.monitoring.drift_reference import DriftReference
@@ -36,13 +36,6 @@ ALERTING = ("embedding", "score", "novelty")
 """The kinds with an alert."""
 
 Pixels = NDArray[np.uint8]
-
-
-class Answered(NamedTuple):
-    """Pictures with what the model says about them."""
-
-    outputs: ModelOutputs
-    classifications: list[Classification]
 
 
 def filtered(image: Pixels) -> Pixels:
@@ -90,10 +83,10 @@ def main(
 
 
 def held_out(predictor: Predictor, folder: Path) -> Iterator[Pixels]:
-    """Yield the validation and test pictures of a model, at its input size."""
+    """Yield the test pictures of a model, at its input size."""
     with (predictor.bundle.path / "split.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            if row["split"] in ("validation", "test"):
+            if row["split"] == "test":  # validation pictures are part of the reference
                 yield predictor.decode((folder / row["path"]).read_bytes())
 
 
@@ -104,16 +97,15 @@ def sample(predictor: Predictor, folder: Path, count: int = 300) -> Iterator[Pix
         yield predictor.decode(paths[index].read_bytes())
 
 
-def answer(predictor: Predictor, pictures: Iterator[Pixels]) -> list[Answered]:
+def answer(predictor: Predictor, pictures: Iterator[Pixels]) -> list[Classification]:
     """Classify pictures one by one."""
-    outputs = [predictor.run(picture[np.newaxis]) for picture in pictures]
-    return [Answered(output, predictor.interpret(output)) for output in outputs]
+    return [predictor.classify(picture[np.newaxis])[0] for picture in pictures]
 
 
 def measure(
     bundle: Bundle,
-    ordinary: list[Answered],
-    traffic: dict[str, list[Answered]],
+    ordinary: list[Classification],
+    traffic: dict[str, list[Classification]],
     highest: dict[str, list[float]],
     waits: dict[str, list[float]],
 ) -> None:
@@ -128,7 +120,7 @@ def measure(
 
 
 def replay_ordinary(
-    reference: DriftReference, ordinary: list[Answered], rng: np.random.Generator
+    reference: DriftReference, ordinary: list[Classification], rng: np.random.Generator
 ) -> dict[str, float]:
     """Return the highest ratio of each kind while ORDINARY pictures are classified."""
     highest: dict[str, float] = defaultdict(float)
@@ -138,14 +130,14 @@ def replay_ordinary(
 
     monitor = DriftMonitor(reference, show)
     for index in rng.integers(0, len(ordinary), ORDINARY):
-        monitor.add(*ordinary[index])
+        monitor.add(ordinary[index])
     return dict(highest)
 
 
 def pictures_until_raised(
     reference: DriftReference,
-    ordinary: list[Answered],
-    changed: list[Answered],
+    ordinary: list[Classification],
+    changed: list[Classification],
     rng: np.random.Generator,
 ) -> float:
     """Return the number of changed pictures until drift is raised; infinity if that never happens.
@@ -155,9 +147,9 @@ def pictures_until_raised(
     ratios: dict[str, float] = {}
     monitor = DriftMonitor(reference, ratios.__setitem__)
     for index in rng.integers(0, len(ordinary), WINDOW + rng.integers(0, WINDOW)):
-        monitor.add(*ordinary[index])
+        monitor.add(ordinary[index])
     for count, index in enumerate(rng.integers(0, len(changed), CHANGED), 1):
-        monitor.add(*changed[index])
+        monitor.add(changed[index])
         if any(ratios[kind] > 1 for kind in ALERTING):
             return count
     return float("inf")

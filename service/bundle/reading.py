@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from service.bundle.external_data import refers_to_external_data
@@ -98,6 +105,23 @@ class Bundle:
                 "the bundle again"
             )
         return data
+
+    @contextmanager
+    def arrays(self, name: str) -> Iterator[Mapping[str, NDArray[Any]]]:
+        """Open a file of NumPy arrays (.npz) in the bundle.
+
+        Raises:
+            BundleError: as `content`; or the file is damaged, or the `with` block raises ValueError
+                or KeyError, because an array is wrong or missing.
+        """
+        content = io.BytesIO(self.content(name))
+        try:
+            with np.load(content, allow_pickle=False) as arrays:
+                yield arrays
+        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise BundleError(
+                f"{self.path / name} is damaged ({error}); train the model again"
+            ) from error
 
     def true_scores(self) -> list[float] | None:
         """Read the probabilities of the true classes of validation pictures, in ascending order.

@@ -69,13 +69,13 @@ def _session_counts(cores: int) -> list[int]:
 def _pictures_per_second(predictor: Predictor, sessions: int, batch: int) -> float:
     size = predictor.image_size
     noise = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
-    predictor.predict(noise)  # warm-up: ONNX Runtime plans its memory for each new shape
+    predictor.classify(noise)  # warm-up: ONNX Runtime plans its memory for each new shape
     counts = [0] * sessions
     started = time.monotonic()
 
     def call_repeatedly(index: int) -> None:
         while counts[index] == 0 or time.monotonic() - started < _TRIAL_SECONDS:
-            predictor.predict(noise)
+            predictor.classify(noise)
             counts[index] += 1
 
     threads = [threading.Thread(target=call_repeatedly, args=(index,)) for index in range(sessions)]

@@ -30,11 +30,13 @@ class Classification(NamedTuple):
 
     Attributes:
         probabilities: (classes,) float32; the sum is 1.
+        embedding: (features,) float32, pooled features.
         novelty: how unlike the training pictures it is, 0 to 1: the share of validation pictures
             that are more like them. None if the bundle cannot tell, as older bundles.
     """
 
     probabilities: NDArray[np.float32]
+    embedding: NDArray[np.float32]
     novelty: float | None = None
 
 

@@ -10,8 +10,7 @@ method combines the p-values: a single small one is enough to make a picture nov
 from __future__ import annotations
 
 import io
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -23,7 +22,6 @@ from service.bundle.manifest import NOVELTY, Manifest
 from service.bundle.reading import Bundle
 from service.engine.classification import ModelOutputs
 from service.engine.references import References
-from service.errors import BundleError
 
 SIGNALS: Final = ("entropy", "distance", "relative distance")
 _TAIL_SHARE: Final = 0.1
@@ -55,15 +53,9 @@ class Novelty:
         """
         if NOVELTY not in bundle.manifest.files:
             return None
-        try:
-            with np.load(io.BytesIO(bundle.content(NOVELTY)), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+        with bundle.arrays(NOVELTY) as arrays:
             novelty = cls._from_arrays(arrays)
             novelty._check(bundle.manifest)
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise BundleError(
-                f"{bundle.path / NOVELTY} is damaged ({error}); train the model again"
-            ) from error
         return novelty
 
     def to_bytes(self) -> bytes:
@@ -101,7 +93,7 @@ class Novelty:
         return Scale(self.totals)
 
     @classmethod
-    def _from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Novelty:
+    def _from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Novelty:
         references = References(
             rows=arrays["rows"].astype(np.int64),
             neighbours=int(arrays["neighbours"]),

@@ -41,6 +41,7 @@ class Predictor:
         classes: labels of the classes, in the order of the probabilities.
         image_size: side of the model's square input, in pixels.
         provider: ONNX Runtime's name of the execution provider in use.
+        novelty: measures how novel a picture is; None if the bundle cannot tell, as older bundles.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers.
@@ -57,7 +58,7 @@ class Predictor:
         self.classes = bundle.manifest.classes
         self.image_size = bundle.manifest.input.size
         self._true_scores = bundle.true_scores()
-        self._novelty = Novelty.read(bundle)
+        self.novelty = Novelty.read(bundle)
         self._idle_sessions: queue.SimpleQueue[Any] = queue.SimpleQueue()
         model = bundle.content(MODEL)
         try:
@@ -93,10 +94,9 @@ class Predictor:
 
     def interpret(self, outputs: ModelOutputs) -> list[Classification]:
         """Return the classification of each picture, from the outputs of the model."""
-        if self._novelty is None:
-            return [Classification(probabilities) for probabilities in outputs.probabilities]
-        novelties = self._novelty.measure(outputs).tolist()
-        return list(map(Classification, outputs.probabilities, novelties))
+        if self.novelty is None:
+            return list(map(Classification, *outputs))
+        return list(map(Classification, *outputs, self.novelty.measure(outputs).tolist()))
 
     def decode(
         self,
@@ -122,7 +122,7 @@ class Predictor:
             settings: only top_k, the confidence and whether to report the novelty are used.
             top_k: number of classes in the answer; None = GRAFT_TOP_K.
         """
-        probabilities, novelty = classification
+        probabilities, _, novelty = classification
         return Verdict(
             self.rank(probabilities, top_k or settings.top_k),
             self.label_set(probabilities, settings.confidence),

@@ -58,7 +58,11 @@ class Explainer:
 
     def __init__(self, predictor: Predictor, show_pictures: bool = True) -> None:
         self._bundle, self._classes = predictor.bundle, predictor.classes
-        self._training_pictures = TrainingPictures(predictor.bundle) if show_pictures else None
+        self._training_pictures = (
+            TrainingPictures(predictor.bundle, predictor.novelty.references)
+            if show_pictures and predictor.novelty
+            else None
+        )
 
     def check(self, label: str | None) -> None:
         """Check that the model has heat maps and this class; None = the most probable class.

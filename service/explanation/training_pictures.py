@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,8 +13,7 @@ from numpy.typing import NDArray
 
 from service.bundle.manifest import SPLIT_TABLE, THUMBNAILS
 from service.bundle.reading import Bundle
-from service.engine.novelty import Novelty
-from service.errors import BundleError
+from service.engine.references import References
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,11 @@ class TrainingPictures:
 
     Args:
         bundle: a bundle that `Bundle.read` has verified.
+        references: the embeddings of its training pictures.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
+    def __init__(self, bundle: Bundle, references: References) -> None:
+        self._bundle, self._references = bundle, references
 
     def nearest(self, embedding: NDArray[np.float32], count: int) -> tuple[Neighbor, ...]:
         """Return the training pictures that are most similar to a picture, most similar first.
@@ -56,9 +55,7 @@ class TrainingPictures:
         Raises:
             BundleError: a file of the bundle is damaged, cannot be read, or was replaced.
         """
-        if self._novelty is None:
-            return ()
-        references = self._novelty.references
+        references = self._references
         indexes, distances = references.nearest(embedding[np.newaxis], count)
         rows = references.rows[indexes[0]].tolist()
         similarities = (1 - distances[0] / 2).tolist()  # of squared distances of unit vectors
@@ -67,10 +64,6 @@ class TrainingPictures:
     def _describe(self, row: int, similarity: float) -> Neighbor:
         path, label = self._names[row]
         return Neighbor(path, label, similarity, self._thumbnails.get(row))
-
-    @cached_property
-    def _novelty(self) -> Novelty | None:
-        return Novelty.read(self._bundle)
 
     @cached_property
     def _names(self) -> list[tuple[str, str]]:
@@ -83,14 +76,8 @@ class TrainingPictures:
         """The thumbnails by row of the split table; empty if the bundle has none."""
         if THUMBNAILS not in self._bundle.manifest.files:
             return {}
-        content = io.BytesIO(self._bundle.content(THUMBNAILS))
-        try:
-            with np.load(content, allow_pickle=False) as arrays:
-                rows, ends, jpegs = (arrays[name] for name in ("rows", "ends", "jpegs"))
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise BundleError(
-                f"{self._bundle.path / THUMBNAILS} is damaged ({error}); train the model again"
-            ) from error
+        with self._bundle.arrays(THUMBNAILS) as arrays:
+            rows, ends, jpegs = (arrays[name] for name in ("rows", "ends", "jpegs"))
         spans = itertools.pairwise([0, *ends.tolist()])
         return {
             row: jpegs[start:end].tobytes()

@@ -86,10 +86,10 @@ def classify(predictor: Predictor, data: bytes, limits: Limits) -> dict[str, obj
     started = time.process_time()
     try:
         image = predictor.decode(data, limits)
-        (classification,) = predictor.classify(image[np.newaxis])
+        (probabilities,) = predictor.predict(image[np.newaxis])
     except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
         return {"error": str(error)}
-    label = predictor.classes[int(classification.probabilities.argmax())]
+    label = predictor.classes[int(probabilities.argmax())]
     return {"label": label, "seconds": time.process_time() - started}
 
 

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.classification import KNOWN_SHARE, Classification, ModelOutputs
+from service.engine.classification import KNOWN_SHARE, Classification
 from service.monitoring.drift_reference import DriftReference
 
 WINDOW: Final = 100
@@ -54,32 +54,39 @@ class DriftMonitor:
         self._reference, self._show = reference, show
         self._lock = threading.Lock()
         self._count = 0
+        self._is_closed = False
         # The last pictures in any order: each new picture replaces the oldest one.
         self._embeddings = np.zeros((WINDOW, len(reference.projection)), np.float32)
         self._scores = np.zeros(WINDOW, np.float32)
         self._classes = np.zeros(WINDOW, np.int64)
         self._unknown = np.zeros(WINDOW, np.bool_)
-        self.reset()
+        self._show_zeros()
 
-    def reset(self) -> None:
-        """Show 0 for all kinds, because no pictures were compared or the model is not served."""
+    def add(self, classification: Classification) -> None:
+        """Add a picture, unless the monitor is closed."""
+        probabilities, embedding, novelty = classification
         with self._lock:
-            for kind in KINDS:
-                self._show(kind, 0.0)
-
-    def add(self, outputs: ModelOutputs, classifications: Sequence[Classification]) -> None:
-        """Add a batch of pictures: the outputs of the model, and what was made of them."""
-        with self._lock:
-            before = self._count
-            self._count += len(classifications)
-            rows = np.arange(before, self._count) % WINDOW
-            self._embeddings[rows] = outputs.embeddings
-            self._scores[rows] = outputs.probabilities.max(axis=1)
-            self._classes[rows] = outputs.probabilities.argmax(axis=1)
-            self._unknown[rows] = [(novelty or 0) > KNOWN_SHARE for _, novelty in classifications]
-            if self._count >= WINDOW and self._count // INTERVAL > before // INTERVAL:
+            if self._is_closed:
+                return
+            row = self._count % WINDOW
+            self._count += 1
+            best = int(probabilities.argmax())
+            self._embeddings[row] = embedding
+            self._scores[row], self._classes[row] = probabilities[best], best
+            self._unknown[row] = (novelty or 0) > KNOWN_SHARE
+            if self._count >= WINDOW and self._count % INTERVAL == 0:
                 for kind, ratio in zip(KINDS, self._ratios(), strict=True):
                     self._show(kind, ratio)
+
+    def close(self) -> None:
+        """Show 0 for all kinds from now on, because the model is no longer served."""
+        with self._lock:
+            self._is_closed = True
+            self._show_zeros()
+
+    def _show_zeros(self) -> None:
+        for kind in KINDS:
+            self._show(kind, 0.0)
 
     def _ratios(self) -> Iterator[float]:
         reference, classes = self._reference, len(self._reference.class_shares)

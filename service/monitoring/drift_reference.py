@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from numpy.typing import NDArray
 
 from service.bundle.manifest import DRIFT, Manifest
 from service.bundle.reading import Bundle
-from service.errors import BundleError
 
 
 @dataclass(frozen=True)
@@ -48,15 +45,9 @@ class DriftReference:
         """
         if DRIFT not in bundle.manifest.files:
             return None
-        try:
-            with np.load(io.BytesIO(bundle.content(DRIFT)), allow_pickle=False) as file:
-                arrays = {field.name: file[field.name] for field in fields(cls)}
-            reference = cls(**arrays)
+        with bundle.arrays(DRIFT) as arrays:
+            reference = cls(**{field.name: arrays[field.name] for field in fields(cls)})
             reference._check(bundle.manifest)
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-            raise BundleError(
-                f"{bundle.path / DRIFT} is damaged ({error}); train the model again"
-            ) from error
         return reference
 
     def write(self, path: Path) -> None:

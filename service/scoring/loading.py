@@ -67,7 +67,7 @@ class Model:
         self.name = f"{manifest.name}:{manifest.version}"
         self.classes = manifest.classes
         self._predictor, self._settings = predictor, settings
-        self._explainer = Explainer(predictor)
+        self._explainer = Explainer(predictor, settings.show_pictures)
 
     def __repr__(self) -> str:
         return f"<Model {self.name}, {len(self.classes)} classes>"

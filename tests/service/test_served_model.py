@@ -223,7 +223,9 @@ def test_a_picture_cancelled_in_the_queue_does_not_stay_in_memory(
     def interpret_after_gate(outputs: Any) -> Any:
         entered.set()
         assert gate.wait(20)
-        return [Classification(np.array([1, 0, 0], np.float32))] * len(outputs.probabilities)
+        return [Classification(np.array([1, 0, 0], np.float32), outputs.embeddings[0])] * len(
+            outputs.embeddings
+        )
 
     monkeypatch.setattr(model._predictor, "interpret", interpret_after_gate)
     uploads = [Upload(draw())]
@@ -320,6 +322,13 @@ def test_darkened_pictures_raise_the_drift_until_the_model_is_replaced(
     asyncio.run(classify(colours * 50))
     ordinary = {kind: drift(registry, kind) for kind in ("embedding", "score", "class")}
     assert all(ratio is not None and ratio < 1 for ratio in ordinary.values())
+
+    async def explain() -> None:
+        for _ in range(100):
+            await model.explain(buffer.getvalue(), None, lambda explanation: None)
+
+    asyncio.run(explain())  # people look into strange pictures: that is no traffic
+    assert {kind: drift(registry, kind) for kind in ordinary} == ordinary
     asyncio.run(classify([buffer.getvalue()] * 100))
     assert (drift(registry, "embedding") or 0) > 1
     model.close()

@@ -91,3 +91,14 @@ def test_a_failed_reload_keeps_the_model(make_state: Any, tmp_path: Any, draw: A
         asyncio.run(state.reload())
     assert state.model is model
     assert asyncio.run(state.model.classify(draw("red")))["label"] == "red"
+
+
+def test_a_failed_reload_still_starts_an_ended_challenger(
+    make_state: Any, tiny_bundle: Any, tmp_path: Any, fake_challengers: list[Any]
+) -> None:
+    state: ServiceState = make_state(shadow=str(tiny_bundle.path), shadow_share=1)
+    fake_challengers[0].is_running = False
+    state.settings = state.settings.model_copy(update={"model": str(tmp_path / "nothing")})
+    with pytest.raises(BundleError):
+        asyncio.run(state.reload())
+    assert [challenger.is_running for challenger in fake_challengers] == [False, True]

@@ -86,7 +86,7 @@ def classify(
         for row, scored in enumerate(progress.track(results, count, "classifying")):
             write_row(chosen.files[row], scored)
             if scored.classification:
-                probabilities[row], value = scored.classification
+                probabilities[row], _, value = scored.classification
                 novelty[row] = np.nan if value is None else value
             elif scored.error:
                 refusals[row] = scored.error

@@ -25,6 +25,7 @@ def build_page() -> str:
     return _SCRIPT.sub(lambda link: f"<script>\n{_read(link[1])}</script>", page)
 
 
+@functools.lru_cache(maxsize=1)  # for the served model
 def build_policy(report: bytes | None) -> str:
     """Return a content security policy that allows only what the page and the report need.
 

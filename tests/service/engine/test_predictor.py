@@ -138,7 +138,9 @@ def test_the_set_has_the_labels_above_the_lowest_score(staging: Path, manifest: 
 
 
 def test_a_verdict_follows_the_settings(predictor: Predictor) -> None:
-    classification = Classification(np.array([0.3, 0.25, 0.45], np.float32), novelty=0.5)
+    classification = Classification(
+        np.array([0.3, 0.25, 0.45], np.float32), np.ones(3, np.float32), novelty=0.5
+    )
     verdict = predictor.judge(classification, Settings(top_k=2))
     assert [label for label, _ in verdict.ranking] == ["blue", "red"]
     assert (verdict.novelty, verdict.label_set) == (0.5, None)

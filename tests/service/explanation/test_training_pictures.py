@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from service.bundle.manifest import Manifest
-from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
-from service.engine.novelty import Novelty, References
+from service.engine.references import References
 from service.errors import BundleError
 from service.explanation.training_pictures import TrainingPictures
 
@@ -18,22 +17,27 @@ ROWS = np.array([5, 2, 0, 3])
 """Rows of split.csv. Pictures 1 and 4 are not references."""
 
 
-@pytest.fixture
-def with_novelty(staging: Path) -> Path:
-    """The files of a bundle with four references, as training writes them."""
+def make_references() -> References:
     directions = EMBEDDINGS / np.linalg.norm(EMBEDDINGS, axis=1, keepdims=True)
     centre = directions.mean(axis=0)
     spacings = heights = np.ones(4, np.float32)
-    references = References(
+    return References(
         ROWS, centre, np.eye(3, dtype=np.float32), (directions - centre).T, 0 * heights, spacings, 2
     )
-    signals = np.tile(np.linspace(0, 1, 6), (3, 1))
-    (staging / "novelty.npz").write_bytes(Novelty(references, signals, signals[0]).to_bytes())
+
+
+@pytest.fixture
+def with_table(staging: Path) -> Path:
+    """The files of a bundle with the table of its pictures."""
     with (staging / "split.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "sha256", "class", "split"])
         writer.writerows([f"folder/{row}, é.jpg", "", f"class {row}", "train"] for row in range(6))
     return staging
+
+
+def read(folder: Path, manifest: Manifest) -> TrainingPictures:
+    return TrainingPictures(seal(folder, manifest, folder.parent), make_references())
 
 
 def write_thumbnails(folder: Path) -> None:
@@ -43,8 +47,8 @@ def write_thumbnails(folder: Path) -> None:
     np.savez(folder / "thumbnails.npz", rows=[5, 2, 0], ends=ends, jpegs=joined)
 
 
-def test_the_most_similar_pictures_come_first(with_novelty: Path, manifest: Manifest) -> None:
-    pictures = TrainingPictures(seal(with_novelty, manifest, with_novelty.parent))
+def test_the_most_similar_pictures_come_first(with_table: Path, manifest: Manifest) -> None:
+    pictures = read(with_table, manifest)
     nearest = pictures.nearest(np.array([100, 20, 0], np.float32), 3)
     assert [picture.path for picture in nearest] == [
         "folder/5, é.jpg",
@@ -59,9 +63,9 @@ def test_the_most_similar_pictures_come_first(with_novelty: Path, manifest: Mani
     assert len(pictures.nearest(np.array([1, 1, 1], np.float32), 9)) == 4
 
 
-def test_thumbnails_are_those_of_the_pictures(with_novelty: Path, manifest: Manifest) -> None:
-    write_thumbnails(with_novelty)
-    pictures = TrainingPictures(seal(with_novelty, manifest, with_novelty.parent))
+def test_thumbnails_are_those_of_the_pictures(with_table: Path, manifest: Manifest) -> None:
+    write_thumbnails(with_table)
+    pictures = read(with_table, manifest)
     nearest = pictures.nearest(np.array([100, 0, 40], np.float32), 4)
     thumbnails = {picture.label: picture.thumbnail for picture in nearest}
     assert thumbnails == {
@@ -72,15 +76,11 @@ def test_thumbnails_are_those_of_the_pictures(with_novelty: Path, manifest: Mani
     }
 
 
-def test_an_older_bundle_has_no_similar_pictures(tiny_bundle: Bundle) -> None:
-    assert TrainingPictures(tiny_bundle).nearest(np.ones(3, np.float32), 5) == ()
-
-
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\3\4"])
 def test_damaged_thumbnails_are_an_error(
-    with_novelty: Path, manifest: Manifest, content: bytes
+    with_table: Path, manifest: Manifest, content: bytes
 ) -> None:
-    (with_novelty / "thumbnails.npz").write_bytes(content)
-    pictures = TrainingPictures(seal(with_novelty, manifest, with_novelty.parent))
+    (with_table / "thumbnails.npz").write_bytes(content)
+    pictures = read(with_table, manifest)
     with pytest.raises(BundleError, match=r"thumbnails\.npz is damaged"):
         pictures.nearest(np.ones(3, np.float32), 1)

@@ -374,13 +374,19 @@ def test_a_champion_that_cannot_be_loaded_is_tried_once(champions: Any) -> None:
     assert watch(worker, promote_first, lambda: None, promote_second) == [0, 1, 1, 2]
 
 
-def test_watching_survives_a_store_that_cannot_be_read(champions: Any, empty_home: Path) -> None:
+@pytest.mark.parametrize("content", [None, b"\xff"])
+def test_watching_survives_a_champion_that_cannot_be_read(
+    champions: Any, empty_home: Path, content: bytes | None
+) -> None:
     promote_first, _ = champions
     file = empty_home / "models/tiny/.champion"
 
     def damage() -> None:
-        file.unlink()
-        file.mkdir()
+        if content is None:
+            file.unlink()
+            file.mkdir()
+        else:
+            file.write_bytes(content)
 
     assert watch(Worker(None), promote_first, damage) == [0, 1, 1]
 

@@ -18,7 +18,9 @@ from service.scoring.tables import csv_table, write_json_line, write_line
 from service.settings import Settings
 
 CLASSES = ("red", "green", "error")
-NUMBERS = Classification(np.array([0.125, 0.2500001, 0.6249999], np.float32), novelty=0.96)
+NUMBERS = Classification(
+    np.array([0.125, 0.2500001, 0.6249999], np.float32), np.ones(3, np.float32), novelty=0.96
+)
 GOOD = ScoredFile("a, b.jpg", NUMBERS)
 BAD = ScoredFile("c.jpg", error=UnreadableFile("the file cannot be read: it is gone"))
 

@@ -23,7 +23,8 @@ def read(folder: Path) -> list[dict[str, str]]:
 
 def test_a_row_has_the_true_class_and_the_answer(tmp_path: Path, make_bundle: MakeBundle) -> None:
     predictor = Predictor(make_bundle({}))
-    classification = Classification(np.array([0.7, 0.2, 0.1], np.float32), 0.97)
+    probabilities = np.array([0.7, 0.2, 0.1], np.float32)
+    classification = Classification(probabilities, np.ones(3, np.float32), 0.97)
     with open_table(tmp_path, predictor, SETTINGS) as write:
         write(
             PictureFile(Path("a"), 'green/a,"\r\n.jpg', "green", ""),

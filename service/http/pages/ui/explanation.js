@@ -11,16 +11,17 @@ async function toggleExplanation(item) {
   const isOpen = button.getAttribute("aria-expanded") === "true";
   button.setAttribute("aria-expanded", String(!isOpen));
   panel.hidden = isOpen;
-  if (isOpen || panel.querySelector("canvas")) return; // it is kept for the next time
+  if (isOpen || item.isExplained) return; // it is kept for the next time
+  item.isExplained = true;
   panel.replaceChildren(element("p", "looking at the picture …", { role: "status" }));
   const headers = { "Content-Type": mediaType(item.file) };
   const { content, error } = await request("explain", "json", { method: "POST", body: item.file, headers });
   if (error) {
+    item.isExplained = false;
     if (error.status === 401) lock(error);
-    const isOlder = error.status === 404 && error.message.startsWith("Not Found");
-    return panel.replaceChildren(element("p", isOlder ? "this server cannot explain its answers" : error.message, { role: "alert" }));
+    return panel.replaceChildren(element("p", error.message, { role: "alert" }));
   }
-  const rows = content.heat_map ?? [];
+  const rows = content.heat_map;
   const parts = rows.flat().some((value) => value > 0) ? [await makeHeatMap(item, rows)] : [element("p", "No part of the picture speaks for this class.")];
   if (content.nearest?.length) parts.push(makeNearest(content.nearest));
   panel.replaceChildren(...parts);

@@ -11,7 +11,7 @@ async function showModel() { // returns whether the model is shown
     byId("facts").textContent = isLocked ? "enter the API key to see the model" : `the model cannot be shown: ${error.message}`;
     return false;
   }
-  if (model.version !== version) showSamples(model.samples ?? 0);
+  if (model.version !== version) showSamples(model.samples);
   version = model.version;
   reportUrl = "";
   Object.assign(limits, model.limits);

@@ -80,12 +80,17 @@ def test_a_picture_that_the_browser_cannot_show_has_a_heat_map(open_ui: Open) ->
     assert page.locator("figure canvas").evaluate(PIXEL, [0.02, 0.5]) == [254, 232, 56, 255]
 
 
-def test_a_heat_map_without_heat_is_a_sentence(open_ui: Open, draw: Any) -> None:
+def test_a_heat_map_without_heat_is_a_sentence_that_is_asked_for_once(
+    open_ui: Open, draw: Any
+) -> None:
     page = open_ui()
-    open_why(page, draw, 200, {"heat_map": [[0, 0], [0, 0]], "nearest": []})
-    expect(page.locator(".explanation")).to_have_text(
-        "No part of the picture speaks for this class."
-    )
+    requested = open_why(page, draw, 200, {"heat_map": [[0, 0], [0, 0]], "nearest": []})
+    panel = page.locator(".explanation")
+    expect(panel).to_have_text("No part of the picture speaks for this class.")
+    for _ in range(2):
+        page.get_by_role("button", name="Why? a.jpg").click()
+    expect(panel).to_be_visible()
+    assert len(requested) == 1
 
 
 def test_a_server_without_explanations_says_so(open_ui: Open, draw: Any) -> None:
@@ -93,10 +98,3 @@ def test_a_server_without_explanations_says_so(open_ui: Open, draw: Any) -> None
     error = {"code": "unknown", "message": "this model has no heat maps: train it again"}
     open_why(page, draw, 404, {"error": error})
     expect(page.locator(".explanation")).to_have_text(error["message"])
-
-
-def test_an_older_server_cannot_explain(open_ui: Open, draw: Any) -> None:
-    page = open_ui()
-    error = {"code": "not_found", "message": "Not Found: there is no such path; see /docs.json"}
-    open_why(page, draw, 404, {"error": error})
-    expect(page.locator(".explanation")).to_have_text("this server cannot explain its answers")

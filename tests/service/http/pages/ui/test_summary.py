@@ -92,7 +92,7 @@ def test_the_table_is_that_of_the_command(open_ui: Open, draw: Any, tmp_path: Pa
         Verdict([('a "b", ä', 0.123456789)], ['a "b", ä', "c"], 0.25),
         Verdict([("=1+1", 1.0)]),
     ]
-    no_classes = Classification(np.zeros(0, np.float32))
+    no_classes = Classification(np.zeros(0, np.float32), np.zeros(0, np.float32))
     error = UndecodableImage('cut "short"')
     with csv_table(tmp_path / "command.csv", (), lambda _: verdicts.pop(0)) as write:
         for file in files[:2]:

@@ -7,7 +7,7 @@ PLUGIN ?= resnet:50
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-families test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling bench-trust pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
+.PHONY: help setup demo test test-fast test-families test-long test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling bench-trust pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -25,15 +25,18 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 demo: setup ## train a model on sample pictures, serve it and classify a picture (a few minutes)
 	$(RUN) -m trainers.demo
 
-test: setup lint types ## run every test except those of `test-families` and `test-large`
+test: setup lint types ## run every test except those of `test-families`, `test-long` and `test-large`
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 15
 
 test-fast: setup ## run the tests that take less than about 1.5 seconds each
-	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not large and not family and not image"
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not long and not large and not family and not image"
 
 CONFORMANCE := tests/trainers/conformance/test_checking.py tests/trainers/conformance/test_copies.py
 test-families: setup ## test the smallest backbones of the families that `make test` leaves out, except NASNet (10 minutes)
 	$(RUN) -m pytest -n 2 -m family $(CONFORMANCE)
+
+test-long: setup ## run the tests that take half a minute or more each, and check code that rarely changes (5 minutes)
+	$(RUN) -m pytest -n 2 --dist loadfile -m long
 
 test-large: setup ## test the larger backbones: training, export, copies (about an hour, 16 GB of memory)
 	$(RUN) -m pytest -m large $(CONFORMANCE)

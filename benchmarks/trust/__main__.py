@@ -8,17 +8,21 @@ challenger has a benchmark of its own, benchmarks.trust.shadow, because it needs
 
 from __future__ import annotations
 
+import subprocess
 import sys
-
-from benchmarks.trust import calibration, drift, explain, label_errors, unknown
 
 
 def main(plugin: str, weights: str, folder: str, foreign: str, seeds: str = "10") -> None:
-    calibration.main(plugin, weights, folder, seeds)
-    unknown.main(plugin, weights, folder, seeds, foreign)
-    label_errors.main(plugin, weights, folder, seeds)
-    explain.main(plugin, weights, folder)
-    drift.main(plugin, weights, folder, foreign, seeds)
+    for part, *arguments in (
+        ("calibration", seeds),
+        ("unknown", seeds, foreign),
+        ("label_errors", seeds),
+        ("explain",),
+        ("drift", foreign, seeds),
+    ):
+        # A process for each part, because BentoML reads BENTOML_HOME only once.
+        command = [sys.executable, "-m", f"benchmarks.trust.{part}", plugin, weights, folder]
+        subprocess.run([*command, *arguments], check=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ ordinary pictures, all pictures are changed in one way, or come from another fol
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import os
@@ -30,6 +29,7 @@ from service.engine.predictor import Predictor
 from service.monitoring.drift import WINDOW, DriftMonitor
 from service.monitoring.drift_reference import DriftReference
 from trainers import train
+from trainers.evaluation.split_table import read_split
 
 ORDINARY, CHANGED, REPEATS = 20_000, 1_000, 5
 ALERTING = ("embedding", "score", "novelty")
@@ -84,10 +84,9 @@ def main(
 
 def held_out(predictor: Predictor, folder: Path) -> Iterator[Pixels]:
     """Yield the test pictures of a model, at its input size."""
-    with (predictor.bundle.path / "split.csv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            if row["split"] == "test":  # validation pictures are part of the reference
-                yield predictor.decode((folder / row["path"]).read_bytes())
+    for row in read_split(predictor.bundle):
+        if row.split == "test":  # validation pictures are part of the reference
+            yield predictor.decode((folder / row.path).read_bytes())
 
 
 def sample(predictor: Predictor, folder: Path, count: int = 300) -> Iterator[Pixels]:

@@ -10,7 +10,6 @@ the probability that an unknown picture is more novel than a test picture.
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import bentoml
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -26,8 +26,10 @@ from PIL import Image, ImageDraw, ImageFont
 from service.bundle.reading import Bundle
 from service.engine.classification import KNOWN_SHARE
 from service.engine.predictor import Predictor
+from service.imaging import SUFFIXES
 from trainers import train
 from trainers.dataset.samples import DISEASES, draw_leaf
+from trainers.evaluation.split_table import read_split
 from trainers.pretraining.noise_fields import to_frame
 from trainers.pretraining.textures import Texture
 
@@ -71,11 +73,12 @@ def measure(
 
 @contextmanager
 def trained(plugin: str, weights: str, folder: Path, seed: int) -> Iterator[Predictor]:
-    """Train a model, yield its predictor, and delete the bundle."""
+    """Train a model, yield its predictor, and delete its files."""
     with tempfile.TemporaryDirectory() as work:
         options = {"strategy": "features", "name": "unknown", "output": work}
         result = train(plugin, folder, weights=weights, seed=seed, **options)
         yield Predictor(Bundle.read(result.bundle), threads=1)
+        bentoml.models.delete(result.model)
 
 
 def hold_out(plugin: str, weights: str, folder: Path, seed: int, label: str) -> Figures:
@@ -116,14 +119,13 @@ def auroc(known: NDArray[np.float64], unknown: NDArray[np.float64]) -> float:
 
 
 def test_pictures(predictor: Predictor, folder: Path) -> Images:
-    with (predictor.bundle.path / "split.csv").open(encoding="utf-8") as file:
-        paths = [row["path"] for row in csv.DictReader(file) if row["split"] == "test"]
+    paths = [row.path for row in read_split(predictor.bundle) if row.split == "test"]
     return np.stack([predictor.decode((folder / path).read_bytes()) for path in paths])
 
 
 def folder_pictures(predictor: Predictor, folder: Path) -> Images:
     """Return at most PICTURES pictures of a folder and its sub-folders, evenly spaced."""
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix in (".jpg", ".png")]
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
     chosen = np.linspace(0, len(files) - 1, min(PICTURES, len(files))).astype(np.int64)
     return np.stack([predictor.decode(files[index].read_bytes()) for index in chosen])
 

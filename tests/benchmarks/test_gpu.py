@@ -27,7 +27,7 @@ def test_a_missing_gpu_is_reported_with_the_reason() -> None:
     assert len(completed.stdout.splitlines()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_logical_devices_fill_a_row_of_its_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

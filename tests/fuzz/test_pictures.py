@@ -30,7 +30,7 @@ def test_damaged_pictures_give_pixels_or_a_refusal() -> None:
     assert outcomes["undecodable_image"] > 400
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_valid_pictures_give_their_pixels_or_a_refusal_of_their_kind() -> None:
     outcomes = fuzz("drawn", 2000)
     assert outcomes["pixels"] > 1000

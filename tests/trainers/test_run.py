@@ -235,9 +235,10 @@ def test_metrics_hold_the_seconds_of_each_step(bundle: Bundle) -> None:
         ),
         *("training the head", "extracting feature maps", "fine-tuning"),
         "looking for wrong labels",
-        *("exporting ONNX for the calibration", "evaluating on validation"),
+        *("exporting ONNX for the calibration", "calibrating on validation"),
         *("exporting ONNX and SavedModel", "comparing the exports with Keras"),
-        "evaluating on test",
+        *("exporting heat maps", "evaluating on validation", "evaluating on test"),
+        *("embedding training pictures", "fitting the reference of drift"),
     ]
     assert all(seconds >= 0 for seconds in metrics["seconds"].values())
     assert metrics["seconds"]["fine-tuning"] > 0

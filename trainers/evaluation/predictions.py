@@ -99,15 +99,22 @@ class Model(Protocol):
 
 
 def predict_split(
-    predictor: Model, dataset: Dataset, split: str, progress: Progress
+    predictor: Model,
+    dataset: Dataset,
+    split: str,
+    progress: Progress,
+    purpose: str = "evaluating",
 ) -> Predictions:
     """Classify every picture of a split with the exported model.
+
+    Args:
+        purpose: the first word of the name of the step, for the log.
 
     Raises:
         MemoryShortageError: the memory is too small for one picture.
     """
     rows = dataset.rows(split)
-    outputs = run_model(predictor, dataset, rows, f"evaluating on {split}", progress)
+    outputs = run_model(predictor, dataset, rows, f"{purpose} on {split}", progress)
     return Predictions(rows, dataset.labels[rows], *outputs)
 
 

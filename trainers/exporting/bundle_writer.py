@@ -77,13 +77,14 @@ def write_bundle(
     staging.mkdir()
     with progress.step("exporting ONNX and SavedModel"):
         export.export(classifier, staging)
-        heat_maps.export(classifier, staging)
     with progress.step("comparing the exports with Keras"):
         rows = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
         images = dataset.images[rows]
         parity = export.check_parity(classifier, staging, images)
-        parity["heat_maps"] = heat_maps.check_parity(classifier, staging, images)
         _write_golden(classifier, dataset, staging)
+    with progress.step("exporting heat maps"):
+        heat_maps.export(classifier, staging)
+        parity["heat_maps"] = heat_maps.check_parity(classifier, staging, images)
 
     manifest = build_manifest(classifier, dataset, config, parity)
     # When the predictor is created, it checks the golden answers.
@@ -94,7 +95,8 @@ def write_bundle(
     embed = trained.embed or _embedder(predictor, dataset, progress)
     train = embed_training_pictures(dataset, embed)
     novelty = write_novelty(staging / NOVELTY, train, dataset.classes, validation, test, progress)
-    write_drift_reference(staging / DRIFT, train, dataset, validation)
+    with progress.step("fitting the reference of drift"):
+        write_drift_reference(staging / DRIFT, train, dataset, validation)
     if config.keep_thumbnails:
         thumbnails.write(dataset, staging)
 

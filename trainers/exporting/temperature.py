@@ -79,7 +79,7 @@ def calibrate(
     with progress.step("exporting ONNX for the calibration"):
         export.export_onnx(trained.classifier, path)
         model = _OnnxModel(path, device)
-    validation = predict_split(model, dataset, "validation", progress)
+    validation = predict_split(model, dataset, "validation", progress, "calibrating")
     selected_on = (
         validation if len(validation.rows) else predict_split(model, dataset, "train", progress)
     )

@@ -63,7 +63,7 @@ def test_one_fold_is_validated_and_one_warning_logged_when_the_time_budget_is_sp
     assert "the training of the hidden layer stopped after 1 of at most 30 epochs" in message
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_in_cross_validation_the_folds_decide_the_number_of_epochs() -> None:
     keras.utils.set_random_seed(0)
     head = train_hidden(cross_validated(examples(noise=5.0, n=30)), 30, 3e-3)

@@ -115,7 +115,7 @@ def test_the_extraction_of_more_views_stops_when_the_time_is_spent(
 @pytest.mark.slow
 def test_a_hidden_layer_that_diverges_is_an_error(start: Start) -> None:
     with pytest.raises(ConfigError, match=r"--learning-rate \(=1e\+30\) is too high"):
-        head_phase.train_head(start(head="hidden", learning_rate=1e30))
+        head_phase.train_head(start(head="hidden", learning_rate=1e30, epochs=2))
 
 
 @pytest.mark.slow

@@ -144,7 +144,7 @@ print("equal")
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_devices_resume_from_a_checkpoint(tmp_path: Path) -> None:
     command = [sys.executable, "-c", RESUME, str(tmp_path)]
     completed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)

@@ -25,7 +25,7 @@ def load_weights(path: Path) -> list[Any]:
     return weights
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_interrupted_run_reaches_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,7 +48,7 @@ def test_an_interrupted_run_reaches_the_same_weights(
     assert files[0].stat().st_size == files[1].stat().st_size
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_writes_half_precision_and_refuses_other_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,7 +28,6 @@ from benchmarks.trust.models import train_models
 SPLITS = 20
 """Random splits for the sets of labels, over all seeds."""
 TRUST_STEPS = (
-    "exporting ONNX for the calibration",
     "calibrating on validation",
     "exporting heat maps",
     "embedding training pictures",

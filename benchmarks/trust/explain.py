@@ -61,7 +61,7 @@ def measure(
     from trainers.exporting import export, heat_maps
 
     classifier = train(dataset, plugin, weights, head, cache)
-    export.export_onnx(classifier, folder / MODEL)
+    export.export(classifier, folder, ["onnx"])
     heat_maps.export(classifier, folder)
     model = (folder / MODEL).read_bytes()
     session = open_session(model, threads=1)

@@ -10,6 +10,7 @@ method combines the p-values: a single small one is enough to make a picture nov
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -151,15 +152,26 @@ class Scale:
         1 / (1 + excess / spread), so it never becomes 0. The spread is the mean excess of the
         highest known values over the value below them.
         """
-        excess = np.maximum(values - self.known[-1], 0) / self._spread
-        shares: NDArray[np.float64] = np.interp(values, *self._steps) / (1 + excess)
-        return shares
+        # Not numpy.interp: its calls would take half of the time for one picture.
+        return np.array([self._p_value(value) for value in values.tolist()])
+
+    def _p_value(self, value: float) -> float:
+        known, shares = self._steps
+        place = bisect_right(known, value)
+        if place == len(known):
+            return shares[-1] / (1 + (value - known[-1]) / self._spread)
+        if place == 0:
+            return 1.0
+        low, high = known[place - 1], known[place]
+        share, next_share = shares[place - 1], shares[place]
+        return share + (next_share - share) * (value - low) / (high - low)
 
     @cached_property
-    def _steps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _steps(self) -> tuple[list[float], list[float]]:
         """The different known values, and the share of pictures with at least this value."""
         first = np.flatnonzero(np.diff(self.known, prepend=-1))  # of several equal values
-        return self.known[first], 1 - first / (len(self.known) + 1)
+        shares = 1 - first / (len(self.known) + 1)
+        return self.known[first].tolist(), shares.tolist()
 
     @cached_property
     def _spread(self) -> float:

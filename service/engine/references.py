@@ -82,11 +82,27 @@ class References:
         self, embeddings: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the coordinates (N, r) of embeddings (N, D), and their heights (N,)."""
-        centred = normalize(embeddings) - self.centre
-        positions = np.einsum("nd,dr->nr", centred, self.components)
-        lengths = np.einsum("nd,nd->n", centred, centred)
-        heights = np.maximum(lengths - np.einsum("nr,nr->n", positions, positions), 0)
-        return positions, heights
+        # The mean is subtracted from the products, because embeddings are much longer than those.
+        lengths = np.sqrt(np.einsum("nd,nd->n", embeddings, embeddings))
+        products = np.einsum("nd,dr->nr", embeddings, self._axes)
+        products /= np.maximum(lengths, 1e-12)[:, np.newaxis]
+        products -= self._centre_products
+        positions = products[:, 1:]
+        # |x - c|^2 = |x|^2 - |c|^2 - 2 (x - c) c
+        squares = (lengths > 1e-12) - self._centre_products[0] - 2 * products[:, 0]
+        heights = squares - np.einsum("nr,nr->n", positions, positions)
+        return positions, np.maximum(heights, 0, dtype=np.float32)
+
+    @cached_property
+    def _axes(self) -> NDArray[np.float32]:
+        """(D, 1 + r) the centre and the components."""
+        return np.column_stack([self.centre, self.components])
+
+    @cached_property
+    def _centre_products(self) -> NDArray[np.float32]:
+        """(1 + r,) the products of the centre with itself and with the components."""
+        products: NDArray[np.float32] = np.einsum("d,dr->r", self.centre, self._axes)
+        return products
 
     @cached_property
     def _ends(self) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle.manifest import CALIBRATION, DRIFT, GOLDEN_ANSWERS, NOVELTY, REPORT
+from service.bundle.manifest import CALIBRATION, DRIFT, GOLDEN_ANSWERS, MODEL, NOVELTY, REPORT
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.engine.onnx_session import providers_for
@@ -71,12 +71,14 @@ def write_bundle(
         ConversionError: the network contains an operation that cannot be converted to ONNX.
         MemoryShortageError: the memory is too small for one picture.
     """
-    calibrated = calibrate(trained, dataset, config.device, work, progress)
     classifier = trained.classifier
     staging = work / "bundle"
     staging.mkdir()
-    with progress.step("exporting ONNX and SavedModel"):
-        export.export(classifier, staging)
+    with progress.step("exporting ONNX"):
+        export.export(classifier, staging, ["onnx"])
+    calibrated = calibrate(trained, staging / MODEL, dataset, config.device, progress)
+    with progress.step("exporting SavedModel"):
+        export.export(classifier, staging, export.FORMATS.keys() - {"onnx"})
     with progress.step("comparing the exports with Keras"):
         rows = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
         images = dataset.images[rows]

@@ -7,7 +7,7 @@ embeddings and probabilities. The function runs the model in inference mode.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,24 +49,22 @@ class Format:
     open: Callable[[Path], Predict]
 
 
-def export(classifier: Classifier, folder: Path) -> None:
-    """Write the classifier into `folder` in every format.
+def export(classifier: Classifier, folder: Path, formats: Collection[str] | None = None) -> None:
+    """Write the classifier into `folder`.
+
+    Args:
+        formats: keys of FORMATS; None = all.
 
     Raises:
         ConversionError: the network contains an operation that cannot be converted to ONNX.
         OSError: the disk is full.
     """
     module = serving_module(classifier)
-    for export_format in FORMATS.values():
+    for export_format in (FORMATS[name] for name in formats or FORMATS):
         try:
             export_format.write(module, folder / export_format.path)
         except tf.errors.ResourceExhaustedError as error:  # TensorFlow's error for a full disk
             raise OSError(errno.ENOSPC, str(error), str(folder)) from error
-
-
-def export_onnx(classifier: Classifier, path: Path) -> None:
-    """Write the classifier as an ONNX file, without the other formats; raises as `export`."""
-    _write_onnx(serving_module(classifier), path)
 
 
 def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]) -> dict[str, Any]:

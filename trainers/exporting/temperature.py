@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from service.engine.classification import ModelOutputs
@@ -17,6 +18,7 @@ from trainers.evaluation.calibration import apply_temperature, fit_temperature
 from trainers.evaluation.fidelity import require_faithful
 from trainers.evaluation.predictions import Predictions, predict_split
 from trainers.exporting import export
+from trainers.model.onnx_temperature import divide_logits
 from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
 
@@ -58,7 +60,7 @@ class CalibratedClassifier:
 
 
 def calibrate(
-    trained: TrainedClassifier, dataset: Dataset, device: str, folder: Path, progress: Progress
+    trained: TrainedClassifier, path: Path, dataset: Dataset, device: str, progress: Progress
 ) -> CalibratedClassifier:
     """Fit a temperature on the validation pictures, and divide the classifier's logits by it.
 
@@ -67,26 +69,25 @@ def calibrate(
 
     Args:
         trained: the classifier, whose head is changed.
+        path: its ONNX model, which is changed, too.
         device: the value of --device.
-        folder: a folder for a temporary ONNX file.
 
     Raises:
         ParityError: the results of the ONNX model differ from those of the selected model.
-        ConversionError: the network contains an operation that cannot be converted to ONNX.
+        ConversionError: the probabilities of the ONNX model are not the softmax of logits.
         MemoryShortageError: the memory is too small for one picture.
     """
-    path = folder / "uncalibrated.onnx"
-    with progress.step("exporting ONNX for the calibration"):
-        export.export_onnx(trained.classifier, path)
-        model = _OnnxModel(path, device)
+    model = _OnnxModel(path, device)
     validation = predict_split(model, dataset, "validation", progress, "calibrating")
     selected_on = (
         validation if len(validation.rows) else predict_split(model, dataset, "train", progress)
     )
     fidelity = require_faithful(trained.selected, selected_on)
-    path.unlink()
     temperature = fit_temperature(validation.probabilities, validation.labels)
     trained.classifier.divide_logits(temperature)
+    exported = onnx.load(path)
+    divide_logits(exported, temperature)
+    onnx.save(exported, path)
     expected = apply_temperature(validation.probabilities, temperature)
     return CalibratedClassifier(temperature, expected, fidelity)
 

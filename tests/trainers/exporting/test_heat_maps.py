@@ -34,7 +34,7 @@ def classifier(request: pytest.FixtureRequest) -> Classifier:
 @pytest.fixture(scope="module")
 def folder(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
-    export.export_onnx(classifier, folder / "model.onnx")
+    export.export(classifier, folder, ["onnx"])
     heat_maps.export(classifier, folder)
     return folder
 

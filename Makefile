@@ -35,7 +35,7 @@ CONFORMANCE := tests/trainers/conformance/test_checking.py tests/trainers/confor
 test-families: setup ## test the smallest backbones of the families that `make test` leaves out, except NASNet (10 minutes)
 	$(RUN) -m pytest -n 2 -m family $(CONFORMANCE)
 
-test-long: setup ## run the tests that take half a minute or more each, and check code that rarely changes (5 minutes)
+test-long: setup ## run the tests that take half a minute or more each, and check code that rarely changes (8 minutes)
 	$(RUN) -m pytest -n 2 --dist loadfile -m long
 
 test-large: setup ## test the larger backbones: training, export, copies (about an hour, 16 GB of memory)

@@ -20,6 +20,7 @@ from service.bundle.signature import load_verified
 from service.bundle.summary import log_summary
 from service.engine.autotune import autotune
 from service.engine.device import load_predictor
+from service.engine.label_sets import missing_sets_warning
 from service.errors import GraftError
 from service.http.bento_options import check_bento_options
 from service.http.predictions import predict, predict_batch
@@ -99,6 +100,8 @@ class Classifier:
         except GraftError as error:
             sys.exit(f"graft: {error}")
         log_summary(bundle.manifest, _log, "serving")
+        if warning := missing_sets_warning(bundle.true_scores(), settings.confidence):
+            _log.warning("%s", warning)
         defer_listening()
         exit_if_port_is_taken()
 

@@ -9,10 +9,9 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.cli.arguments import WRONG_USE, CommandParser
+from service.cli.arguments import WRONG_USE, CommandParser, non_empty, non_empty_path
 from service.cli.os_errors import explain_error
 from service.errors import GraftError, UsageError
 from service.system.interrupts import INTERRUPTED, exit_on_signals
@@ -143,17 +142,22 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "places", nargs="+", metavar="FILE_OR_DIR", help="picture files, or folders of pictures"
+        "places",
+        nargs="+",
+        type=non_empty,
+        metavar="FILE_OR_DIR",
+        help="picture files, or folders of pictures",
     )
     parser.add_argument(
         "--bundle",
+        type=non_empty,
         metavar="TAG_OR_FOLDER",
         help="BentoML tag or bundle folder (default: GRAFT_MODEL, or classifier:latest)",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--csv",
-        type=Path,
+        type=non_empty_path,
         metavar="FILE",
         help="write the probability of every class to a CSV file instead of printing results; the "
         "file appears after the last picture",

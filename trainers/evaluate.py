@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from service.cli.arguments import WRONG_USE, CommandParser
+from service.cli.arguments import WRONG_USE, CommandParser, non_empty, non_empty_path
 from service.cli.os_errors import explain_error
 from service.errors import GraftError
 from service.system.interrupts import INTERRUPTED, TERMINATED, exit_on_signals
@@ -111,13 +111,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "model",
         nargs="?",
+        type=non_empty,
         metavar="MODEL",
         help="BentoML tag or bundle folder (default: GRAFT_MODEL, or classifier:latest)",
     )
     add_data_option(parser)
     parser.add_argument(
         "--output",
-        type=Path,
+        type=non_empty_path,
         default=Path("artifacts"),
         metavar="DIR",
         help="folder for the new folder evaluation-NAME-VERSION-ID, with report.html, metrics.json "

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from service.cli.arguments import WRONG_USE, CommandParser
+from service.cli.arguments import WRONG_USE, CommandParser, non_empty, non_empty_path
 from service.cli.os_errors import explain_error
 from service.errors import GraftError, UsageError
 from service.system.interrupts import INTERRUPTED, TERMINATED, exit_on_signals
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "new",
-        type=Path,
+        type=non_empty_path,
         nargs="?",
         metavar="NEW",
         help="the new model: a bundle, a folder of bundles (the newest of them is used), or a "
@@ -92,12 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--over",
+        type=non_empty,
         metavar="MODEL",
         help="the model to compare with, as a BentoML tag or a bundle (default: the champion with "
         "the name of the new model; if there is none, the newest other model)",
     )
     parser.add_argument(
         "--data",
+        type=non_empty,
         default="data",
         metavar="DIR",
         help="the folder or archive of pictures that the models were trained on; demo = the "
@@ -112,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         "--rollback",
         nargs="?",
         const="classifier",
+        type=non_empty,
         metavar="NAME",
         help="make the previous champion of this name the champion again (default: classifier)",
     )

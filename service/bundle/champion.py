@@ -7,6 +7,7 @@ has a leading dot, because BentoML's commands would take a file `champion` for a
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from service.cli import command_lines
 from service.errors import BundleError
 
 FILE: Final = ".champion"
+_VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MAX_VERSIONS: Final = 10
 """The file has at most this many versions; one cannot roll back to older ones."""
 
@@ -35,12 +37,20 @@ def read_versions(folder: Path) -> list[str]:
         folder: the folder of the name in BentoML's store.
 
     Raises:
+        BundleError: the file is damaged.
         OSError: the file cannot be read.
     """
+    path = folder / FILE
     try:
-        return (folder / FILE).read_text(encoding="utf-8").split()
+        versions = path.read_bytes().decode("utf-8", "replace").split()
     except FileNotFoundError:
         return []
+    if not all(map(_VERSION.fullmatch, versions)):
+        command = command_lines.python_command("trainers.promote")
+        raise BundleError(
+            f"{path} is damaged: delete it, and choose a champion again with `{command} MODEL`"
+        )
+    return versions
 
 
 def current_version(folder: Path) -> str:

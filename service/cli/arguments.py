@@ -56,6 +56,20 @@ _VALUE_ALIASES: Final[Mapping[str, str]] = {
 that have the same effect."""
 
 
+def non_empty(value: str) -> str:
+    """An argparse type: a text that is not empty. An unset variable of a shell is empty."""
+    if not value:
+        raise argparse.ArgumentTypeError("the value is empty")
+    return value
+
+
+def non_empty_path(value: str) -> Path:
+    """An argparse type: a path that is not empty, which would mean the current folder."""
+    if not value:
+        raise argparse.ArgumentTypeError("the path is empty; use . for the current folder")
+    return Path(value)
+
+
 def closest_match(name: str, candidates: Iterable[str]) -> str | None:
     """Find the candidate most similar to `name`, ignoring case and punctuation; None = no match."""
     keys = {_normalized(candidate): candidate for candidate in candidates}

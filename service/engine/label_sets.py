@@ -32,6 +32,21 @@ def lowest_score(true_scores: Sequence[float], confidence: float) -> float | Non
     return true_scores[min(rank, len(true_scores)) - 1] if rank and len(true_scores) else None
 
 
+def missing_sets_warning(true_scores: Sequence[float] | None, confidence: float) -> str:
+    """Return a warning if a model has too few validation pictures for a confidence; "" otherwise.
+
+    Args:
+        true_scores: as for `lowest_score`; None for a model without sets, as older ones.
+        confidence: the value of GRAFT_CONFIDENCE; 0 = no sets are wanted.
+    """
+    if true_scores is None or not confidence or lowest_score(true_scores, confidence) is not None:
+        return ""
+    return (
+        f"answers have no set of labels: GRAFT_CONFIDENCE={confidence:g} needs more validation "
+        f"pictures than the {len(true_scores)} of this model"
+    )
+
+
 def in_set(
     probabilities: NDArray[np.float32], lowest: float, confidence: float
 ) -> NDArray[np.bool_]:

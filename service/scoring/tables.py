@@ -22,6 +22,7 @@ from service.system.interrupts import cleanup_on_signal
 WriteRow = Callable[[ScoredFile], None]
 Judge = Callable[[Classification], Verdict]
 _TRUST_COLUMNS = ("known", "novelty", "set")
+_FIRST_COLUMNS = ("path", "label", "score")
 
 
 def write_line(classes: Sequence[str], scored: ScoredFile) -> None:
@@ -56,6 +57,8 @@ def csv_table(path: Path, classes: Sequence[str], judge: Judge) -> Iterator[Writ
     The complete file appears at `path` when the block ends. If the block raises an error, `path`
     remains unchanged. The columns are path, label, score, `probability_<class>` for every class,
     known, novelty, set (a JSON list of labels), and error. What the model cannot tell is empty.
+    An existing file is replaced only if it is such a table, because a shell may have put the name
+    of a picture after --csv.
 
     Args:
         path: path of the CSV file.
@@ -63,7 +66,7 @@ def csv_table(path: Path, classes: Sequence[str], judge: Judge) -> Iterator[Writ
         judge: what an answer says about a picture, as `Predictor.judge`.
 
     Raises:
-        UsageError: the CSV file cannot be written.
+        UsageError: the CSV file cannot be written, or `path` is another file.
     """
     with _replacing(path) as file:
         # Quote all texts: csv alone would not quote `\r`, which many readers take for a line break.
@@ -75,8 +78,20 @@ def csv_table(path: Path, classes: Sequence[str], judge: Judge) -> Iterator[Writ
                 writer.writerow(_row(classes, judge, scored))
 
         with _usage_error_on_oserror(path):
-            writer.writerow(["path", "label", "score", *columns, *_TRUST_COLUMNS, "error"])
+            writer.writerow([*_FIRST_COLUMNS, *columns, *_TRUST_COLUMNS, "error"])
         yield write
+
+
+def _require_table(path: Path) -> None:
+    """Raise UsageError unless a file is empty, or a table that `csv_table` has written."""
+    expected = ",".join(f'"{name}"' for name in _FIRST_COLUMNS).encode()
+    with path.open("rb") as file:
+        start = file.read(len(expected))
+    if start and start != expected:
+        raise UsageError(
+            f"{path} would be overwritten, but it is not a table of this command: give --csv the "
+            "path of a new file, before the pictures; or delete this file first"
+        )
 
 
 @contextmanager
@@ -90,6 +105,8 @@ def _replacing(path: Path) -> Iterator[TextIO]:
     with _usage_error_on_oserror(path):
         is_stdout = path.exists() and os.path.samestat(path.stat(), os.fstat(1))
         is_file = not is_stdout and (path.is_file() or not path.exists())
+        if is_file and path.exists():
+            _require_table(path)
         target = Path(os.path.realpath(path)) if is_file else path
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial") if is_file else target
     try:

@@ -55,9 +55,16 @@ def make_paths_absolute(environment: MutableMapping[str, str] = os.environ) -> N
     bundles = [
         name
         for name in ("GRAFT_MODEL", "GRAFT_SHADOW")
-        if (Path(environment.get(name, "")) / MANIFEST).is_file()
+        if _is_bundle(Path(environment.get(name, "")))
     ]
     for name in (*_PATH_VARIABLES, *bundles):
         path = environment.get(name)
         if path and not path.startswith("~"):  # workers have the same home folder
             environment[name] = str(Path(path).absolute())
+
+
+def _is_bundle(path: Path) -> bool:
+    try:
+        return (path / MANIFEST).is_file()
+    except OSError:  # no permission, or the name is too long: the error of loading it says so
+        return False

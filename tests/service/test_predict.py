@@ -102,6 +102,10 @@ def test_a_bundle_is_found_by_its_tag(
         (["."], "graft: no pictures in . (searched for .jpg "),
         (["1.jpg", "--bundle", "nobody:1"], "or set --bundle to a bundle folder"),
         (["1.jpg", "--csv", "gone/out.csv"], "graft: cannot write gone/out.csv: No such file"),
+        (["1.jpg", "--csv", "1.jpg"], "graft: 1.jpg would be overwritten, but it is not a table"),
+        (["1.jpg", "--csv", ""], "argument --csv: the path is empty"),
+        (["1.jpg", "--bundle", ""], "argument --bundle: the value is empty"),
+        (["1.jpg", ""], "argument FILE_OR_DIR: the value is empty"),
     ],
 )
 def test_wrong_use_is_exit_code_2_and_a_message(

@@ -28,7 +28,7 @@ main(["--help"])
     assert "$ python -m trainers.run" not in completed.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_demo_trains_serves_and_shows_an_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,6 +104,10 @@ def test_wrong_use_and_bad_data_end_with_2_and_write_nothing(
     output = ("--output", tmp_path / "out")
     assert run(bundle.path) == 2
     assert "--data" in capsys.readouterr().err
+    assert run(bundle.path, "--data", data, "--output", "") == 2
+    assert "argument --output: the path is empty" in capsys.readouterr().err
+    assert run("", "--data", data, *output) == 2
+    assert "argument MODEL: the value is empty" in capsys.readouterr().err
     assert run(tmp_path / "nothing", "--data", data, *output) == 2
     assert "no model" in capsys.readouterr().err
     assert run(bundle.path, "--data", tmp_path / "nothing", *output) == 2

@@ -112,6 +112,11 @@ def test_the_sample_pictures_and_archives_can_be_named(
         (["NEW", "--data", "nowhere"], "there is no folder nowhere"),
         (["NEW", "--data", "."], "use --data to name the folder"),
         (["NEW", "--old", "tiny:1"], "use --over instead of --old"),
+        ([""], "argument NEW: the path is empty"),
+        (["NEW", "--over", ""], "argument --over: the value is empty"),
+        (["NEW", "--data", ""], "argument --data: the value is empty"),
+        (["--rollback", "../tiny"], "'../tiny' is not the name of a model"),
+        (["--rollback", "tiny:latest"], "'tiny:latest' is not the name of a model"),
     ],
 )
 def test_wrong_use_is_reported_and_changes_nothing(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from service.bundle import store
+from service.bundle import model_name, store
 from service.bundle.manifest import MANIFEST
 from service.bundle.reading import Bundle
 from service.cli import command_lines
-from service.errors import BundleError
+from service.errors import BundleError, UsageError
 from trainers.progress import Progress, log
 from trainers.promoting.comparison import Comparison, compare, shorten
 
@@ -71,7 +72,12 @@ def roll_back(name: str) -> dict[str, Any]:
 
     Raises:
         BundleError: there is no previous champion, or it is damaged.
+        UsageError: the name cannot be that of a model.
     """
+    if not re.fullmatch(model_name.PATTERN, name):
+        raise UsageError(
+            f"{name!r} is not the name of a model, such as `classifier`, without a version"
+        )
     before = store.list_champions(name)
     champion = store.roll_back(name)
     log.info("%s is the champion and `latest` again, instead of %s", champion, before[0])

@@ -103,7 +103,7 @@ def test_labels_say_where_the_image_comes_from() -> None:
             assert f"\nARG {label.upper()}=" in text
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_build_steps_produce_a_ready_service(tmp_path: Path, tiny_bundle: Bundle) -> None:
     """Packages, files, variables and command are those of the Dockerfile."""
     (tmp_path / "build").mkdir()

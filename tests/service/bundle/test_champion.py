@@ -6,6 +6,7 @@ import pytest
 
 from service.bundle import champion
 from service.bundle.champion import NoChampion
+from service.errors import BundleError
 
 
 def write(folder: Path, versions: str, stored: str = "") -> Path:
@@ -76,3 +77,10 @@ def test_a_rollback_that_leads_nowhere_is_refused(
 ) -> None:
     with pytest.raises(NoChampion, match=message):
         champion.remove_first(write(tmp_path, versions, stored="b"))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a\n../b\n", b"/etc\n", b".hidden"])
+def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / champion.FILE).write_bytes(content)
+    with pytest.raises(BundleError, match=r"\.champion is damaged: delete it, and choose"):
+        champion.read_versions(tmp_path)

@@ -1,10 +1,17 @@
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 
-from service.cli.arguments import CommandParser, closest_match, closest_option
+from service.cli.arguments import (
+    CommandParser,
+    closest_match,
+    closest_option,
+    non_empty,
+    non_empty_path,
+)
 from service.errors import UsageError
 from trainers.config import TrainingConfig
 
@@ -67,3 +74,12 @@ def test_a_lone_folder_gets_the_option_data(parser: CommandParser, tmp_path: Pat
 def test_without_an_unknown_option_there_is_no_hint(parser: CommandParser) -> None:
     with pytest.raises(UsageError, match=r"^unrecognized arguments: x; --help lists all options$"):
         parser.parse_args(["--data", "d", "x"])
+
+
+def test_empty_values_are_refused(tmp_path: Path) -> None:
+    """An unset variable of a shell must not mean the current folder."""
+    assert non_empty("a") == "a"
+    assert non_empty_path(str(tmp_path)) == tmp_path
+    for convert in (non_empty, non_empty_path):
+        with pytest.raises(argparse.ArgumentTypeError, match="is empty"):
+            convert("")

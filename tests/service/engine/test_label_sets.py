@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.engine.label_sets import DEFAULT_CONFIDENCE, in_set, lowest_score
+from service.engine.label_sets import DEFAULT_CONFIDENCE, in_set, lowest_score, missing_sets_warning
 from service.settings import Settings
 
 
@@ -55,3 +55,13 @@ def test_a_picture_in_doubt_has_a_larger_set_and_never_an_empty_one() -> None:
         [True, True, False],
     ]
     assert in_set(probabilities, 0.3, 0.9)[1].all()
+
+
+def test_a_confidence_that_needs_more_pictures_is_a_warning() -> None:
+    scores = [0.5] * 20
+    assert missing_sets_warning(scores, 0.9) == missing_sets_warning(scores, 0) == ""
+    assert missing_sets_warning(None, 0.9) == ""
+    assert missing_sets_warning(scores, 0.99) == (
+        "answers have no set of labels: GRAFT_CONFIDENCE=0.99 needs more validation pictures than "
+        "the 20 of this model"
+    )

@@ -22,6 +22,7 @@ NUMBERS = Classification(
     np.array([0.125, 0.2500001, 0.6249999], np.float32), np.ones(3, np.float32), novelty=0.96
 )
 GOOD = ScoredFile("a, b.jpg", NUMBERS)
+TABLE = '"path","label","score","error"\n"old.jpg","red",1.0,""\n'
 BAD = ScoredFile("c.jpg", error=UnreadableFile("the file cannot be read: it is gone"))
 
 
@@ -119,7 +120,7 @@ def test_a_link_is_kept_and_a_pipe_is_written_to(tmp_path: Path) -> None:
 
 def test_a_stopped_run_keeps_the_old_table(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    path.write_text("old")
+    path.write_text(TABLE)
 
     def stop() -> None:
         with csv_table(path, CLASSES, judge) as write:
@@ -129,7 +130,7 @@ def test_a_stopped_run_keeps_the_old_table(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         stop()
     assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
-    assert path.read_text() == "old"
+    assert path.read_text() == TABLE
 
 
 def test_paths_that_are_not_text_are_written_escaped(tmp_path: Path) -> None:
@@ -146,3 +147,25 @@ def test_a_table_that_cannot_be_written_is_refused(tmp_path: Path, name: str, re
     with refused, csv_table(tmp_path / name, CLASSES, judge):
         pytest.fail("nothing may begin")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0", b"{}", b"path,label\n"])
+def test_only_a_table_is_replaced(tmp_path: Path, content: bytes) -> None:
+    """`--csv *.jpg`, after the shell: the first picture would be overwritten."""
+    path = tmp_path / "leaf.jpg"
+    path.write_bytes(content)
+    refused = pytest.raises(UsageError, match=r"leaf\.jpg would be overwritten, but it is not a ")
+    with refused, csv_table(path, CLASSES, judge):
+        pass
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", ["", TABLE])
+def test_a_table_and_an_empty_file_are_replaced(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text(content)
+    with csv_table(path, CLASSES, judge) as write:
+        write(GOOD)
+    assert "a, b.jpg" in path.read_text()
+    assert "old.jpg" not in path.read_text()

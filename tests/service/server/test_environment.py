@@ -24,7 +24,7 @@ def test_a_relative_bundle_becomes_absolute_and_its_link_is_kept(folder: Path) -
     assert variables == {"GRAFT_MODEL": f"{folder}/link"}
 
 
-@pytest.mark.parametrize("model", ["classifier:latest", "nothing", "/nothing"])
+@pytest.mark.parametrize("model", ["classifier:latest", "nothing", "/nothing", "n" * 300])
 def test_a_value_that_is_not_a_bundle_folder_is_kept(folder: Path, model: str) -> None:
     variables = {"GRAFT_MODEL": model}
     make_paths_absolute(variables)

@@ -48,7 +48,7 @@ class ServedModel:
             deadline, top_k, the confidence, the novelty and show_pictures are used.
         metrics: the metrics in which this object records pictures, durations, drift, model and
             device.
-        shadow: is offered every picture file whose classification was asked for.
+        shadow: is offered each picture file that was classified, but not explained.
 
     Raises:
         BundleError: the model cannot be loaded or does not reproduce its golden answers, or the

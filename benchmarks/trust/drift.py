@@ -2,7 +2,7 @@
 
     python -m benchmarks.trust.drift PLUGIN WEIGHTS FOLDER FOREIGN [SEEDS=5] [--OPTION=VALUE ...]
 
-Each seed makes another split and another model. The traffic are the test pictures of the model,
+Each seed makes another split and another model. The traffic consists of the test pictures,
 in random order and repeated. It is replayed to the monitor of the service. After some
 ordinary pictures, all pictures are changed in one way, or come from another folder, FOREIGN.
 """

@@ -57,14 +57,20 @@ that have the same effect."""
 
 
 def non_empty(value: str) -> str:
-    """An argparse type: a text that is not empty. An unset variable of a shell is empty."""
+    """Return the value of an option; raise ArgumentTypeError if it is empty.
+
+    In a shell, an unset variable gives an empty value.
+    """
     if not value:
         raise argparse.ArgumentTypeError("the value is empty")
     return value
 
 
 def non_empty_path(value: str) -> Path:
-    """An argparse type: a path that is not empty, which would mean the current folder."""
+    """Return the path in an option; raise ArgumentTypeError if it is empty.
+
+    `Path("")` would be the current folder.
+    """
     if not value:
         raise argparse.ArgumentTypeError("the path is empty; use . for the current folder")
     return Path(value)

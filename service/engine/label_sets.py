@@ -33,7 +33,7 @@ def lowest_score(true_scores: Sequence[float], confidence: float) -> float | Non
 
 
 def missing_sets_warning(true_scores: Sequence[float] | None, confidence: float) -> str:
-    """Return a warning if a model has too few validation pictures for a confidence; "" otherwise.
+    """Return a warning if there are too few validation pictures for this confidence, otherwise "".
 
     Args:
         true_scores: as for `lowest_score`; None for a model without sets, as older ones.

@@ -80,7 +80,7 @@ def _find_champion(reference: str) -> str | None:
     name = champion.name_of(reference)
     try:
         return next(iter(store.list_champions(name)), None) if name else None
-    except (GraftError, OSError, ValueError):  # a network drive that is not there now, no UTF-8
+    except (GraftError, OSError):  # a damaged file, or a network drive that is not mounted
         return None
 
 

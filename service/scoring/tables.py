@@ -57,8 +57,8 @@ def csv_table(path: Path, classes: Sequence[str], judge: Judge) -> Iterator[Writ
     The complete file appears at `path` when the block ends. If the block raises an error, `path`
     remains unchanged. The columns are path, label, score, `probability_<class>` for every class,
     known, novelty, set (a JSON list of labels), and error. What the model cannot tell is empty.
-    An existing file is replaced only if it is such a table, because a shell may have put the name
-    of a picture after --csv.
+    An existing file is replaced only if it is such a table, because a shell
+    expands `--csv *.jpg` to the names of pictures.
 
     Args:
         path: path of the CSV file.

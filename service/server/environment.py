@@ -66,5 +66,5 @@ def make_paths_absolute(environment: MutableMapping[str, str] = os.environ) -> N
 def _is_bundle(path: Path) -> bool:
     try:
         return (path / MANIFEST).is_file()
-    except OSError:  # no permission, or the name is too long: the error of loading it says so
+    except OSError:  # no permission, or a name that is too long; loading the bundle reports it
         return False

@@ -327,7 +327,7 @@ def test_darkened_pictures_raise_the_drift_until_the_model_is_replaced(
         for _ in range(100):
             await model.explain(buffer.getvalue(), None, lambda explanation: None)
 
-    asyncio.run(explain())  # people look into strange pictures: that is no traffic
+    asyncio.run(explain())  # explanations do not count as traffic
     assert {kind: drift(registry, kind) for kind in ordinary} == ordinary
     asyncio.run(classify([buffer.getvalue()] * 100))
     assert (drift(registry, "embedding") or 0) > 1

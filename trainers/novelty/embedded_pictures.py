@@ -1,4 +1,4 @@
-"""The embeddings of training pictures, to which the service compares other pictures."""
+"""Embeddings of training pictures. The service compares new pictures with them."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class EmbeddedPictures:
     embeddings: NDArray[np.float32]
 
     def sample(self, classes: NDArray[np.int64], max_pictures: int) -> EmbeddedPictures:
-        """Return at most `max_pictures` pictures of some classes, about equally many of each."""
+        """Return at most `max_pictures` pictures of the given classes, about as many of each."""
         (kept,) = np.nonzero(np.isin(self.labels, classes))
         kept = kept[choose_pictures(self.labels[kept], max_pictures)]
         return EmbeddedPictures(self.rows[kept], self.labels[kept], self.embeddings[kept])
 
 
 def embed_training_pictures(dataset: Dataset, embed: Embed) -> EmbeddedPictures:
-    """Embed the training pictures; of many, MAX_PICTURES, about equally many of each class."""
+    """Embed at most MAX_PICTURES training pictures, with about the same number of each class."""
     rows = dataset.rows("train")
     positions = choose_pictures(dataset.labels[rows], MAX_PICTURES)
     rows = rows[positions]
@@ -48,7 +48,7 @@ def embed_training_pictures(dataset: Dataset, embed: Embed) -> EmbeddedPictures:
 
 
 def choose_pictures(labels: NDArray[np.int64], max_pictures: int) -> NDArray[np.int64]:
-    """Return the positions of at most `max_pictures` pictures, about equally many of each class.
+    """Return the positions of at most `max_pictures` pictures, about the same number of each class.
 
     Args:
         labels: (N,) the class index of each training picture.

@@ -1,6 +1,6 @@
 """Measures how well the novelty finds pictures of a class that the model was not trained on.
 
-Each class is held out in turn (of many classes, some): a head is trained on the references of the
+Each class is held out in turn, or MAX_HELD_OUT of them. A head is trained on the references of the
 other classes, and must call the pictures of this class more novel than validation pictures of the
 others. A fine-tuned network has seen the class, so then these figures are too high.
 """
@@ -61,7 +61,7 @@ def measure_held_out(
 def _hold_out(
     train: EmbeddedPictures, validation: EmbeddedPictures, held_out: int
 ) -> dict[str, float] | None:
-    """Return the AUROC for one held-out class; None without two validation pictures of others."""
+    """Return the AUROC for one held-out class; None with fewer than two known pictures."""
     from sklearn.metrics import roc_auc_score
 
     trained, known = train.labels != held_out, validation.labels != held_out
@@ -72,7 +72,7 @@ def _hold_out(
     head = _Head(references, train.labels[trained])
     others = validation.embeddings[known]
     figures = []
-    # The scales are fitted on half of the pictures, and the others are measured.
+    # Fit the scales on one half of the known pictures, and measure the other half.
     for half in range(2):
         novelty = fit_novelty(references, head.run(others[half::2]))
         outputs = [head.run(part) for part in (others[1 - half :: 2], unknown)]

@@ -30,7 +30,7 @@ def write_novelty(
 
     Args:
         path: the path of the file in the bundle.
-        train: the pictures to which the service compares others.
+        train: the training pictures with which the service compares new pictures.
         classes: the names of the classes.
         validation, test: the predictions of the exported model, with embeddings.
 

@@ -51,10 +51,10 @@ def advise(context: TrainingContext, history: Sequence[HistoryRow]) -> Advice:
     if len(sample.rows) < MIN_PER_CLASS * classes:
         few = f"there are fewer than {MIN_PER_CLASS} pictures per class on average"
         return Advice.unknown(few if is_all else too_slow)
-    few = "there are too few pictures to measure it" if is_all else too_slow
+    no_curve_reason = "there are too few pictures to measure it" if is_all else too_slow
     try:
         pool = embed_sample(context, sample, (0,), budget)
-        advice = _advise(context, sample, pool, selected_strength(history), few)
+        advice = _advise(context, sample, pool, selected_strength(history), no_curve_reason)
     except TimeBudgetSpentError:
         return Advice.unknown(NO_TIME)
     # When the budget is spent, training stops early, and its heads are not comparable.
@@ -65,9 +65,15 @@ def advise(context: TrainingContext, history: Sequence[HistoryRow]) -> Advice:
 
 
 def _advise(
-    context: TrainingContext, sample: Sample, pool: Pool, strength: float, few: str
+    context: TrainingContext, sample: Sample, pool: Pool, strength: float, no_curve_reason: str
 ) -> Advice:
-    """Advise with the pool of a sample; `few` is why there is no curve if the pool is too small."""
+    """Find the suspects, and measure the learning curve, on a sample.
+
+    Args:
+        pool: the embeddings of the sample.
+        strength: the value of C.
+        no_curve_reason: why the curve is unknown if the sample is too small to measure it.
+    """
     budget, dataset = context.time_budget, context.dataset
     with context.progress.step("looking for wrong labels"):
         probabilities = predict_out_of_fold(pool, strength, budget)
@@ -76,7 +82,7 @@ def _advise(
     suspects = replace(suspects, suggested=present_classes[suspects.suggested])
     parts = shares(len(pool.labels), pool.classes)
     if not parts or not pool.folds:
-        return Advice(suspects, LearningCurve.unknown(few))
+        return Advice(suspects, LearningCurve.unknown(no_curve_reason))
     with context.progress.step("measuring the learning curve"):
         sizes, errors = measure_errors(pool, sample, strength, parts, budget)
     all_errors = np.column_stack([probabilities.argmax(axis=1) != pool.labels, errors])
@@ -93,7 +99,7 @@ def _advise(
 
 
 def _weigh(dataset: Dataset, sample: Sample) -> NDArray[np.float64]:
-    """Return weights (n,) with which the classes have the same shares as in the dataset."""
+    """Return the weight (n,) of each picture, so that classes have their shares in the dataset."""
     labels, classes = dataset.labels[sample.rows], len(dataset.classes)
     sampled = np.bincount(labels, minlength=classes)
     weights: NDArray[np.float64] = (

@@ -132,7 +132,7 @@ def _find_old(new: Bundle, over: str | None) -> Bundle | None:
 
 
 def _find_newest_other(new: Bundle) -> Bundle | None:
-    """Return the newest model in the store with the name of `new`; None if there is no other."""
+    """Return the newest stored model of this name, except `new`; None if there is none."""
     others = []
     for tag in store.list_versions(new.manifest.name):
         if tag != new.manifest.tag:

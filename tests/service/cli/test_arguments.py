@@ -77,7 +77,7 @@ def test_without_an_unknown_option_there_is_no_hint(parser: CommandParser) -> No
 
 
 def test_empty_values_are_refused(tmp_path: Path) -> None:
-    """An unset variable of a shell must not mean the current folder."""
+    """An unset shell variable must not select the current folder."""
     assert non_empty("a") == "a"
     assert non_empty_path(str(tmp_path)) == tmp_path
     for convert in (non_empty, non_empty_path):

@@ -128,7 +128,7 @@ def test_many_unknown_pictures_are_drift(traffic: Traffic) -> None:
 
 
 def test_a_closed_monitor_shows_0(traffic: Traffic) -> None:
-    """The last pictures of a replaced model may come after that."""
+    """A replaced model may still classify its last pictures after the monitor is closed."""
     traffic.send(WINDOW, shift=9)
     traffic.monitor.close()
     assert traffic.send(WINDOW, shift=9) == dict.fromkeys(KINDS, 0.0)

@@ -151,7 +151,7 @@ def test_a_table_that_cannot_be_written_is_refused(tmp_path: Path, name: str, re
 
 @pytest.mark.parametrize("content", [b"\xff\xd8\xff\xe0", b"{}", b"path,label\n"])
 def test_only_a_table_is_replaced(tmp_path: Path, content: bytes) -> None:
-    """`--csv *.jpg`, after the shell: the first picture would be overwritten."""
+    """The shell expands `--csv *.jpg`, so the first picture would be overwritten."""
     path = tmp_path / "leaf.jpg"
     path.write_bytes(content)
     refused = pytest.raises(UsageError, match=r"leaf\.jpg would be overwritten, but it is not a ")

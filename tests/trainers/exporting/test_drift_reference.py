@@ -81,7 +81,7 @@ def test_the_deviation_of_few_scores_is_not_trusted() -> None:
 def test_the_sample_must_have_enough_pictures_for_its_classes(
     tmp_path: Path, sampled: int, is_written: bool
 ) -> None:
-    """Of many classes, the sample may have no more than a picture each."""
+    """With many classes, the sample may have only one picture of each class."""
     embeddings, labels = draw(300)[0], np.arange(300) % 100
     dataset: Any = SimpleNamespace(
         labels=labels, classes=("leaf",) * 100, rows=lambda split: np.arange(300)

@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, closed after each file: no test can use asyncio while Playwright is open."""
+    """Chromium for one test file. While it is open, asyncio.run fails in all other tests."""
     with playwright.sync_playwright() as driver:
         options = ["--no-sandbox", "--headless"]
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)

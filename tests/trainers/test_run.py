@@ -56,7 +56,10 @@ def bundle(pictures: Path) -> Bundle:
     command += ["--data", str(pictures), "--output", str(output), "--strategy", "fine-tune"]
     command += ["--head", "linear", "--tensorboard", str(pictures.parent / "logs")]
     command += ["--name", "first"]  # no other test uses this name, so no model is replaced
-    completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    environment = {**os.environ, "GRAFT_CACHE": str(pictures.parent / "cache")}  # an empty cache
+    completed = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment
+    )
     assert completed.returncode == 0, completed.stderr
     lines = [json.loads(line) for line in completed.stderr.splitlines() if line.startswith("{")]
     assert {line["event"] for line in lines} == {"log", "step"}

@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,28 @@ def bentoml_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
+@contextmanager
+def use_home(home: Path) -> Iterator[Path]:
+    """Use another BENTOML_HOME, in this process and in its subprocesses."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        BentoMLContainer.model_store.patch(ModelStore(home / "models")),
+    ):
+        patch.setenv("BENTOML_HOME", str(home))
+        yield home
+
+
 @pytest.fixture
-def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty BENTOML_HOME for one test, in this process and in its subprocesses."""
-    home = tmp_path / "home"
-    monkeypatch.setenv("BENTOML_HOME", str(home))
-    with BentoMLContainer.model_store.patch(ModelStore(home / "models")):
+def empty_home(tmp_path: Path) -> Iterator[Path]:
+    """An empty BENTOML_HOME for one test."""
+    with use_home(tmp_path / "home") as home:
+        yield home
+
+
+@pytest.fixture(scope="module")
+def module_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty BENTOML_HOME for the tests of one file."""
+    with use_home(tmp_path_factory.mktemp("module") / "home") as home:
         yield home
 
 

@@ -89,7 +89,7 @@ def first_steps() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def workspace(tmp_path_factory: pytest.TempPathFactory, module_home: Path) -> Workspace:
     folder = tmp_path_factory.mktemp("commands")
     pictures = draw_samples(tmp_path_factory.mktemp("leaves"), PER_CLASS)
     picture = min(pictures.glob("*/*.jpg"))
@@ -100,7 +100,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def bundle(workspace: Workspace, bentoml_home: Path) -> Path:
+def bundle(workspace: Workspace) -> Path:
     """The bundle that the first command in the README writes."""
     train, _, _ = first_steps()
     completed = workspace.run(train, efficientnet="pocket")

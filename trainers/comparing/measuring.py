@@ -27,7 +27,7 @@ from trainers.features.network import Network
 from trainers.heads.head import Head
 from trainers.model.classifier import Classifier, hash_weights
 from trainers.model.conversion import to_onnx
-from trainers.phases import flip_selection, head_phase
+from trainers.phases import flip_selection, head_phase, refitting
 from trainers.phases.context import TrainingContext
 from trainers.progress import Progress, log
 
@@ -89,7 +89,7 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
             images.records(context.dataset.rows(split))
     started = time.monotonic()
     context, _ = flip_selection.resolve_flip(context)
-    head = head_phase.train_head(context)
+    head = refitting.refit(context, head_phase.train_head(context))
     seconds = time.monotonic() - started
     were_kept = "embedding_layers" not in vars(network)  # they are made when the backbone runs
     correct, total = count_correct(context, head)

@@ -72,26 +72,26 @@ def apply_temperature(
 
 
 def evaluate_calibration(
-    test: Predictions, validation: Predictions, temperature: float
+    test: Predictions, held_out: Predictions, temperature: float
 ) -> dict[str, Any]:
     """Measure the calibration of the exported model after its training, for metrics.json.
 
     Args:
-        test, validation: the predictions of the calibrated model. The temperature was fitted on the
-            validation pictures.
+        test: the predictions of the calibrated model.
+        held_out: the predictions that the temperature was fitted on, with the temperature.
         temperature: the number that the logits were divided by.
 
     Returns:
         The result of `measure_calibration` with these entries:
-        temperature, fitted_on: the temperature, and the number of validation pictures.
+        temperature, fitted_on: the temperature, and the number of pictures it was fitted on.
         error_before: the expected calibration error without the temperature.
     """
     before = apply_temperature(test.probabilities, 1 / temperature).max(axis=1, initial=0)
     return {
         "temperature": temperature,
-        "fitted_on": len(validation.labels),
+        "fitted_on": len(held_out.labels),
         "error_before": calibration_error(before, test.predicted == test.labels),
-        **measure_calibration(test, true_scores(validation), label_sets.DEFAULT_CONFIDENCE),
+        **measure_calibration(test, true_scores(held_out), label_sets.DEFAULT_CONFIDENCE),
     }
 
 
@@ -101,7 +101,7 @@ def measure_calibration(
     """Measure the calibration of a model on pictures that it was not trained on.
 
     Args:
-        scores: the result of `true_scores` for the validation pictures of the model.
+        scores: the result of `true_scores` for held-out pictures of the model.
         confidence: the value of GRAFT_CONFIDENCE; 0 = there are no sets.
 
     Returns:

@@ -67,6 +67,22 @@ class Predictions:
         """The share of correct predictions, 0 to 1."""
         return float((self.labels == self.predicted).mean())
 
+    def with_probabilities_of(self, others: Predictions) -> Predictions:
+        """Replace the probabilities by those of other predictions.
+
+        Rows that are not among the others are left out.
+
+        Args:
+            others: predictions whose rows are in ascending order, as those of this object.
+        """
+        is_kept = np.isin(self.rows, others.rows)
+        return Predictions(
+            self.rows[is_kept],
+            self.labels[is_kept],
+            others.probabilities[np.isin(others.rows, self.rows)],
+            self.embeddings[is_kept],
+        )
+
     def mistakes(self) -> NDArray[np.int64]:
         """Return the indexes of the wrong predictions in the arrays, the highest score first."""
         wrong = np.flatnonzero(self.labels != self.predicted)

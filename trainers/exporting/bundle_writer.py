@@ -93,6 +93,8 @@ def write_bundle(
     predictor = Predictor(Bundle(staging, manifest), providers=providers_for(config.device))
     validation = predict_split(predictor, dataset, "validation", progress)
     calibrated.require_same(validation)
+    held_out = calibrated.cross_validated or validation
+    validation = validation.with_probabilities_of(held_out)
     test = predict_split(predictor, dataset, "test", progress)
     embed = trained.embed or _embedder(predictor, dataset, progress)
     train = embed_training_pictures(dataset, embed)
@@ -105,8 +107,8 @@ def write_bundle(
     effect = trained.class_weight_effect
     metrics: dict[str, Any] = {
         "test": evaluate(test, dataset),
-        "validation": evaluate(validation, dataset),
-        "calibration": evaluate_calibration(test, validation, calibrated.temperature),
+        "validation": evaluate(held_out, dataset),
+        "calibration": evaluate_calibration(test, held_out, calibrated.temperature),
         "novelty": novelty,
         "train": _training_counts(dataset),
         "balance": effect and dict(zip(dataset.classes, effect, strict=True)),
@@ -117,7 +119,11 @@ def write_bundle(
         "decision": trained.decision,
         "selection": trained.selection,
         **trained.advice.record(dataset),
-        "shipped": {"phase": trained.phase, "best_fine_tuning_epoch": trained.epoch},
+        "shipped": {
+            "phase": trained.phase,
+            "best_fine_tuning_epoch": trained.epoch,
+            "is_refitted": trained.is_refitted,
+        },
         "left_out": [vars(file) for file in dataset.left_out],
         "findings": finding.summarize(findings),
         "seconds": {step: round(seconds, 2) for step, seconds in progress.seconds.items()},
@@ -125,7 +131,7 @@ def write_bundle(
     headline = headline_metrics(metrics["test"], metrics["calibration"])
     manifest = manifest.model_copy(update={"metrics": headline})
     _write_json(staging / "metrics.json", metrics)
-    _write_json(staging / CALIBRATION, {"true_scores": true_scores(validation)})
+    _write_json(staging / CALIBRATION, {"true_scores": true_scores(held_out)})
     _write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
     trained.advice.write_csv(staging, dataset)

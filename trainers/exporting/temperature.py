@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,14 @@ class CalibratedClassifier:
 
     Attributes:
         temperature: the number that the logits were divided by.
+        cross_validated: the predictions of cross-validation with this temperature, if the model was
+            trained on the validation pictures, too; otherwise None.
         expected: (n, classes) the probabilities of the validation pictures with this temperature.
         fidelity: the comparison with the selected model, for metrics.json.
     """
 
     temperature: float
+    cross_validated: Predictions | None
     expected: NDArray[np.float32]
     fidelity: dict[str, Any]
 
@@ -62,10 +65,13 @@ class CalibratedClassifier:
 def calibrate(
     trained: TrainedClassifier, path: Path, dataset: Dataset, device: str, progress: Progress
 ) -> CalibratedClassifier:
-    """Fit a temperature on the validation pictures, and divide the classifier's logits by it.
+    """Fit a temperature on held-out pictures, and divide the classifier's logits by it.
 
-    The pictures are classified by the classifier's ONNX model, as the service will do. Before the
-    temperature is applied, this model must give the same results as the selected model.
+    These are the validation pictures, or those of cross-validation if the classifier was trained on
+    the validation pictures, too.
+
+    The validation pictures are classified by the classifier's ONNX model, as the service will do.
+    Before the temperature is applied, this model must give the same results as the selected model.
 
     Args:
         trained: the classifier, whose head is changed.
@@ -83,13 +89,17 @@ def calibrate(
         validation if len(validation.rows) else predict_split(model, dataset, "train", progress)
     )
     fidelity = require_faithful(trained.selected, selected_on)
-    temperature = fit_temperature(validation.probabilities, validation.labels)
+    held_out = trained.held_out or validation
+    temperature = fit_temperature(held_out.probabilities, held_out.labels)
+    cross_validated = trained.held_out and replace(
+        trained.held_out, probabilities=apply_temperature(held_out.probabilities, temperature)
+    )
     trained.classifier.divide_logits(temperature)
     exported = onnx.load(path)
     divide_logits(exported, temperature)
     onnx.save(exported, path)
     expected = apply_temperature(validation.probabilities, temperature)
-    return CalibratedClassifier(temperature, expected, fidelity)
+    return CalibratedClassifier(temperature, cross_validated, expected, fidelity)
 
 
 class _OnnxModel:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.evaluation.predictions import Predictions
 from trainers.evaluation.selection import ValidationResult, is_clearly_lower
 from trainers.heads.examples import Examples
 
@@ -36,6 +37,11 @@ class Head:
         cross_validation: the result of heads of this kind in cross-validation; None if there are
             enough validation pictures to select a head without cross-validation.
         details: how the head was trained, such as "C = 0.01, 4 views of each picture".
+        strength: the value of C of a linear head, its inverse regularisation strength; None for a
+            head with a hidden layer.
+        views: number of views of each picture that the head was trained on.
+        held_out: if the head was trained on the validation pictures, too: the predictions of
+            cross-validation for the pictures that it was trained on.
         reason: why this head was preferred to others; "" if no other head was trained.
     """
 
@@ -45,6 +51,9 @@ class Head:
     history: list[HistoryRow] = field(default_factory=list)
     cross_validation: ValidationResult | None = None
     details: str = ""
+    strength: float | None = None
+    views: int = 1
+    held_out: Predictions | None = None
     reason: str = ""
 
     @property

@@ -30,7 +30,11 @@ MAX_ITERATIONS, ITERATIONS_PER_CHECK = 200, 20
 checked every ITERATIONS_PER_CHECK iterations."""
 
 
-def fit_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
+def fit_linear(
+    examples: Examples,
+    budget: TimeBudget = UNLIMITED,
+    strengths: Sequence[float] = INVERSE_REGULARISATIONS,
+) -> Head:
     """Fit logistic regression for each value of C, and build the head with the lowest loss.
 
     The loss is that of cross-validation if the examples have a pool, otherwise the validation loss.
@@ -39,14 +43,17 @@ def fit_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
 
     If no picture can be held out to measure the loss on, C is DEFAULT_INVERSE_REGULARISATION. If
     the time budget was spent before this value was fitted, C is the last value that was fitted.
+
+    Args:
+        strengths: the values of C.
     """
     n, views, _ = examples.train.shape
-    path = _fit_path(examples, budget)
+    path = _fit_path(examples, budget, strengths)
     if examples.pool is None:
         results = path.validate(examples)
     else:
         results = cross_validate(examples.pool, budget)
-    fits = list(zip(INVERSE_REGULARISATIONS, results, path.weights, strict=False))
+    fits = list(zip(strengths, results, path.weights, strict=False))
     history: list[HistoryRow] = [
         {
             "C": strength,
@@ -58,7 +65,7 @@ def fit_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
     if results[0].is_known:
         best = int(np.argmin([result.loss for _, result, _ in fits]))
     else:
-        default = INVERSE_REGULARISATIONS.index(DEFAULT_INVERSE_REGULARISATION)
+        default = strengths.index(DEFAULT_INVERSE_REGULARISATION)
         best = min(len(fits) - 1, default)
     strength, result, weights = fits[best]
     model = build_head(path.scale, path.offset, examples.classes, penalty=0.5 / (strength * n))
@@ -67,7 +74,9 @@ def fit_linear(examples: Examples, budget: TimeBudget = UNLIMITED) -> Head:
     details = f"C = {strength:g}, {pictures} of each picture"
     cross_validation = None if examples.pool is None else result
     validation = validate(model, examples)
-    return Head(model, "linear head", validation, history, cross_validation, details)
+    return Head(
+        model, "linear head", validation, history, cross_validation, details, strength, views
+    )
 
 
 def cross_validate(pool: Pool, budget: TimeBudget = UNLIMITED) -> list[ValidationResult]:
@@ -110,16 +119,6 @@ def predict_out_of_fold(
         budget.check()
         probabilities[fold.validation] = predict_held_out(examples, strength, budget)
     return probabilities
-
-
-def selected_strength(history: Sequence[HistoryRow]) -> float:
-    """Return the value of C with the lowest validation loss in the history of a head.
-
-    The result is DEFAULT_INVERSE_REGULARISATION if the head is not linear or was not validated.
-    """
-    losses = {row["C"]: row["val_loss"] for row in history if "C" in row}
-    known = {c: loss for c, loss in losses.items() if c is not None and loss is not None}
-    return min(known, key=lambda c: known[c], default=DEFAULT_INVERSE_REGULARISATION)
 
 
 @dataclass(frozen=True)

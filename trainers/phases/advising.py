@@ -6,7 +6,6 @@ nor its test is affected.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +17,7 @@ from trainers.guidance.label_errors import find_suspects
 from trainers.guidance.learning_curve import LearningCurve, fit_curve, measure_errors, shares
 from trainers.heads.examples import Pool
 from trainers.heads.folds import Sample
-from trainers.heads.head import HistoryRow
-from trainers.heads.linear import predict_out_of_fold, selected_strength
+from trainers.heads.linear import DEFAULT_INVERSE_REGULARISATION, predict_out_of_fold
 from trainers.phases.context import TrainingContext
 from trainers.phases.head_phase import draw_sample, embed_sample
 from trainers.progress import log
@@ -34,11 +32,12 @@ MIN_PER_CLASS = 10
 NO_TIME = "the time budget was spent"
 
 
-def advise(context: TrainingContext, history: Sequence[HistoryRow]) -> Advice:
+def advise(context: TrainingContext, strength: float | None, trained_on: int) -> Advice:
     """Find labels that may be wrong, and measure the learning curve.
 
     Args:
-        history: the history of the head of the run, which contains its value of C.
+        strength: the value of C of the head of the run; None if its head has no value of C.
+        trained_on: number of pictures that the model was trained on.
     """
     dataset, budget = context.dataset, context.time_budget
     classes = len(dataset.classes)
@@ -54,7 +53,8 @@ def advise(context: TrainingContext, history: Sequence[HistoryRow]) -> Advice:
     no_curve_reason = "there are too few pictures to measure it" if is_all else too_slow
     try:
         pool = embed_sample(context, sample, (0,), budget)
-        advice = _advise(context, sample, pool, selected_strength(history), no_curve_reason)
+        strength = strength or DEFAULT_INVERSE_REGULARISATION
+        advice = _advise(context, sample, pool, strength, trained_on, no_curve_reason)
     except TimeBudgetSpentError:
         return Advice.unknown(NO_TIME)
     # When the budget is spent, training stops early, and its heads are not comparable.
@@ -65,13 +65,19 @@ def advise(context: TrainingContext, history: Sequence[HistoryRow]) -> Advice:
 
 
 def _advise(
-    context: TrainingContext, sample: Sample, pool: Pool, strength: float, no_curve_reason: str
+    context: TrainingContext,
+    sample: Sample,
+    pool: Pool,
+    strength: float,
+    trained_on: int,
+    no_curve_reason: str,
 ) -> Advice:
     """Find the suspects, and measure the learning curve, on a sample.
 
     Args:
         pool: the embeddings of the sample.
         strength: the value of C.
+        trained_on: number of pictures that the model was trained on.
         no_curve_reason: why the curve is unknown if the sample is too small to measure it.
     """
     budget, dataset = context.time_budget, context.dataset
@@ -93,7 +99,7 @@ def _advise(
         all_errors[is_held_out],
         sample.groups[is_held_out],
         _weigh(dataset, sample)[is_held_out],
-        now=len(dataset.rows("train")),
+        now=trained_on,
     )
     return Advice(suspects, curve)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from trainers import hardware
 from trainers.evaluation import selection
 from trainers.evaluation.fidelity import SelectedModel
+from trainers.evaluation.predictions import Predictions
 from trainers.guidance.advice import Advice
 from trainers.heads.class_weights import ClassWeightEffect
 from trainers.heads.head import Head
 from trainers.model.classifier import Classifier, hash_weights
-from trainers.phases import advising, flip_selection, head_phase
+from trainers.phases import advising, flip_selection, head_phase, refitting
+from trainers.phases.checkpoint import Checkpoint
 from trainers.phases.context import TrainingContext
 from trainers.phases.fine_tuning import fine_tune
 from trainers.phases.plan import Conditions, Plan, make_plan
@@ -47,6 +49,9 @@ class TrainedClassifier:
             0 without fine-tuning.
         class_weight_effect: for each class, the recall with and without class weights; None if the
             classes are balanced or the time budget was spent.
+        held_out: the predictions of cross-validation for the pictures that the head was trained on,
+            to calibrate the scores with; None if the model was not trained on the validation
+            pictures.
         advice: what to do next.
     """
 
@@ -60,14 +65,21 @@ class TrainedClassifier:
     epoch: int = 0
     class_weight_effect: ClassWeightEffect | None = None
     embed: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None
+    held_out: Predictions | None = None
     advice: Advice = field(default_factory=lambda: Advice.unknown(advising.NO_TIME))
+
+    @property
+    def is_refitted(self) -> bool:
+        """Whether the head was trained on the validation pictures, too."""
+        return self.held_out is not None
 
 
 def train(context: TrainingContext) -> TrainedClassifier:
     """Train the head, and then fine-tune if the plan says so.
 
     With --resume, the plan comes from the checkpoint if there is one, otherwise from `make_plan`.
-    The fine-tuned weights are used only if `selection.should_replace` returns True.
+    The fine-tuned weights are used only if `selection.should_replace` returns True. If the backbone
+    is not fine-tuned, a linear head is fitted once more, on the validation pictures, too.
     """
     context, flip = flip_selection.resolve_flip(context)
     # Before the head is trained, so that errors about --tensorboard and --resume come early.
@@ -77,42 +89,68 @@ def train(context: TrainingContext) -> TrainedClassifier:
     plan = resumed_plan or make_plan(context.config, head, conditions(context))
     for reason in plan.reasons:
         log.info("%s", reason)
-    network = context.network
-    classifier = Classifier(
-        network.backbone, network.body, network.embedder, head.model, hash_weights(network.body)
-    )
-    history = {HEAD_PHASE: head.history}
     for step, row in enumerate(head.history, 1):
         board.add(HEAD_PHASE, step, row)
-    choices = {"head": head.selection_result.record(), "flip": flip.record()}
-    phase, epoch, decision = HEAD_PHASE, 0, _explain_head(head, plan.reasons[1])
-    selected = SelectedModel(head.description, head.validation, _number_format("float32"))
+    network = context.network
+    trained = TrainedClassifier(
+        Classifier(
+            network.backbone, network.body, network.embedder, head.model, hash_weights(network.body)
+        ),
+        history={HEAD_PHASE: head.history},
+        plan=plan,
+        decision=_explain_head(head, plan.reasons[1]),
+        selected=SelectedModel(head.description, head.validation, _number_format("float32")),
+        selection={"head": head.selection_result.record(), "flip": flip.record()},
+    )
     if plan.epochs:
-        head_weights = classifier.get_weights()
-        try:
-            tuned = fine_tune(classifier, plan, checkpoint, context)
-        except TimeBudgetSpentError:
-            reason = (
-                "fine-tuning was skipped, because the time budget was spent before all feature "
-                "maps were computed; the next run uses those that are in the cache"
-            )
-            decision = _explain_head(head, reason)
-            return TrainedClassifier(
-                classifier, history, plan, decision, selected, choices, embed=_reader(context)
-            )
-        history[FINE_TUNING], epoch = tuned.history, tuned.epoch
-        decision = _explain_fine_tuning(tuned, head, plan)
-        if selection.should_replace(tuned.validation, head.validation):
-            phase = FINE_TUNING
-            policy = precision.choose_policy(context.config.precision)
-            selected = SelectedModel(FINE_TUNING, tuned.validation, _number_format(policy))
-        else:
-            classifier.assign_weights(head_weights)
+        trained = _fine_tune(trained, head, checkpoint, context)
+    if trained.phase == HEAD_PHASE:
+        trained = _refit_head(trained, head, context)
     effect = head_phase.measure_class_weights(context)
-    embed = _reader(context) if phase == HEAD_PHASE else None
-    advice = advising.advise(context, head.history)
-    return TrainedClassifier(
-        classifier, history, plan, decision, selected, choices, phase, epoch, effect, embed, advice
+    trained_on = len(context.train) + trained.is_refitted * len(context.validation)
+    advice = advising.advise(context, head.strength, trained_on)
+    return replace(trained, class_weight_effect=effect, advice=advice)
+
+
+def _fine_tune(
+    trained: TrainedClassifier, head: Head, checkpoint: Checkpoint, context: TrainingContext
+) -> TrainedClassifier:
+    """Fine-tune the classifier, and choose between the fine-tuned weights and those before."""
+    classifier, plan = trained.classifier, trained.plan
+    head_weights = classifier.get_weights()
+    try:
+        tuned = fine_tune(classifier, plan, checkpoint, context)
+    except TimeBudgetSpentError:
+        reason = (
+            "fine-tuning was skipped, because the time budget was spent before all feature maps "
+            "were computed; the next run uses those that are in the cache"
+        )
+        return replace(trained, decision=_explain_head(head, reason))
+    trained = replace(
+        trained,
+        history={**trained.history, FINE_TUNING: tuned.history},
+        decision=_explain_fine_tuning(tuned, head, plan),
+        epoch=tuned.epoch,
+    )
+    if not selection.should_replace(tuned.validation, head.validation):
+        classifier.assign_weights(head_weights)
+        return trained
+    policy = precision.choose_policy(context.config.precision)
+    selected = SelectedModel(FINE_TUNING, tuned.validation, _number_format(policy))
+    return replace(trained, selected=selected, phase=FINE_TUNING)
+
+
+def _refit_head(
+    trained: TrainedClassifier, head: Head, context: TrainingContext
+) -> TrainedClassifier:
+    """Train the head on the validation pictures, too, if that is possible."""
+    refitted = refitting.refit(context, head)
+    return replace(
+        trained,
+        classifier=replace(trained.classifier, head=refitted.model),
+        selected=replace(trained.selected, result=refitted.validation),
+        embed=_reader(context),
+        held_out=refitted.held_out,
     )
 
 

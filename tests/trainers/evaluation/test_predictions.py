@@ -89,3 +89,16 @@ def test_classes_scores_losses_and_ranks_follow_from_the_probabilities() -> None
     assert predictions.ranks.tolist() == [0, 2]
     assert predictions.accuracy == 0.5
     assert predictions.mistakes().tolist() == [1]
+
+
+def test_probabilities_are_replaced_for_the_rows_that_both_have() -> None:
+    rows = np.array([1, 3, 5])
+    exported = Predictions(rows, rows % 3, np.eye(3, dtype=np.float32), rows[:, None] * [1.0, -1.0])
+    others = Predictions(
+        np.array([0, 1, 2, 5]), np.zeros(4, np.int64), np.arange(12.0).reshape(4, 3)
+    )
+    joined = exported.with_probabilities_of(others)
+    assert joined.rows.tolist() == [1, 5]
+    assert joined.labels.tolist() == [1, 2]
+    assert joined.probabilities.tolist() == [[3, 4, 5], [9, 10, 11]]
+    assert joined.embeddings.tolist() == [[1, -1], [5, -5]]

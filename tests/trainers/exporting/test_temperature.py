@@ -14,8 +14,9 @@ from trainers.evaluation.calibration import apply_temperature, fit_temperature
 from trainers.evaluation.predictions import Predictions, predict_split
 from trainers.exporting import bundle_writer, temperature
 from trainers.exporting.export import export, keras_predict
-from trainers.phases import transfer_learning
+from trainers.phases import refitting, transfer_learning
 from trainers.phases.context import TrainingContext
+from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
 
 Start = Callable[..., TrainingContext]
@@ -23,11 +24,19 @@ Start = Callable[..., TrainingContext]
 pytestmark = pytest.mark.slow
 
 
+def train_on_training_pictures_only(
+    context: TrainingContext, monkeypatch: pytest.MonkeyPatch
+) -> TrainedClassifier:
+    with monkeypatch.context() as patch:
+        patch.setattr(refitting, "MAX_PICTURES", 0)
+        return transfer_learning.train(context)
+
+
 def test_the_exported_model_has_the_temperature(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = start(strategy="features", head="linear")
-    trained = transfer_learning.train(context)
+    trained = train_on_training_pictures_only(context, monkeypatch)
     images = context.dataset.images[np.arange(8)]
     before = keras_predict(trained.classifier)(images)
     monkeypatch.setattr(temperature, "fit_temperature", lambda *_: 2.5)
@@ -45,15 +54,18 @@ def test_the_exported_model_has_the_temperature(
     assert metrics["validation"]["log_loss"] == pytest.approx(validation.losses.mean(), abs=1e-4)
 
 
-def test_the_temperature_is_fitted_on_the_validation_pictures(start: Start, tmp_path: Path) -> None:
+def test_the_temperature_is_fitted_on_the_validation_pictures(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     context = start(strategy="features", head="linear")
-    trained = transfer_learning.train(context)
+    trained = train_on_training_pictures_only(context, monkeypatch)
     rows = context.dataset.rows("validation")
     before = keras_predict(trained.classifier)(context.dataset.images[rows])
     silent = Progress(is_quiet=True)
     export(trained.classifier, tmp_path, ["onnx"])
     path = tmp_path / "model.onnx"
     calibrated = temperature.calibrate(trained, path, context.dataset, "cpu", silent)
+    assert calibrated.cross_validated is None
     fitted = fit_temperature(before, context.dataset.labels[rows])
     assert calibrated.temperature == pytest.approx(fitted, rel=1e-3)
     after = keras_predict(trained.classifier)(context.dataset.images[rows])
@@ -63,3 +75,35 @@ def test_the_temperature_is_fitted_on_the_validation_pictures(start: Start, tmp_
     with pytest.raises(ParityError, match="differs from the model that was calibrated"):
         calibrated.require_same(Predictions(rows, labels, after + np.float32(0.002)))
     assert calibrated.fidelity["loss_difference"]["mean_of_pictures"] < 1e-4
+
+
+def test_cross_validation_calibrates_a_head_that_was_trained_on_the_validation_pictures(
+    start: Start, tmp_path: Path
+) -> None:
+    context = start(strategy="features", head="linear")
+    trained = transfer_learning.train(context)
+    held_out = trained.held_out
+    assert held_out is not None
+    silent = Progress(is_quiet=True)
+    export(trained.classifier, tmp_path, ["onnx"])
+    path = tmp_path / "model.onnx"
+    calibrated = temperature.calibrate(trained, path, context.dataset, "cpu", silent)
+    fitted = fit_temperature(held_out.probabilities, held_out.labels)
+    assert calibrated.temperature == fitted
+    assert calibrated.cross_validated is not None
+    expected = apply_temperature(held_out.probabilities, fitted)
+    np.testing.assert_array_equal(calibrated.cross_validated.probabilities, expected)
+
+
+def test_the_metrics_of_validation_come_from_cross_validation(start: Start, tmp_path: Path) -> None:
+    context = start(strategy="features", head="linear")
+    trained = transfer_learning.train(context)
+    held_out = trained.held_out
+    assert held_out is not None
+    for folder in (tmp_path / "work", context.config.output):
+        folder.mkdir()
+    _, metrics = bundle_writer.write_bundle(
+        trained, context.dataset, [], context.config, tmp_path / "work", Progress(is_quiet=True)
+    )
+    assert metrics["shipped"]["is_refitted"]
+    assert metrics["validation"]["n"] == metrics["calibration"]["fitted_on"] == len(held_out.rows)

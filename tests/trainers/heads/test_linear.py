@@ -15,7 +15,6 @@ from trainers.heads.linear import (
     fit_linear,
     predict_held_out,
     predict_out_of_fold,
-    selected_strength,
 )
 
 
@@ -133,9 +132,9 @@ def test_one_picture_per_class_gives_no_warning_of_scikit_learn() -> None:
 def test_held_out_pictures_get_the_probabilities_of_one_value_of_c() -> None:
     data = examples()
     head = fit_linear(data)
-    strength = selected_strength(head.history)
+    assert head.strength is not None
     np.testing.assert_allclose(
-        predict_held_out(data, strength), np.asarray(head.model(data.validation)), atol=0.02
+        predict_held_out(data, head.strength), np.asarray(head.model(data.validation)), atol=0.02
     )
 
 
@@ -148,11 +147,3 @@ def test_every_picture_is_classified_by_a_head_that_did_not_see_it() -> None:
     part = replace(pool, folds=pool.folds[:1])
     is_known = np.isfinite(predict_out_of_fold(part, 0.1)).all(axis=1)
     assert np.flatnonzero(is_known).tolist() == pool.folds[0].validation.tolist()
-
-
-def test_the_selected_strength_has_the_lowest_loss() -> None:
-    losses = ((0.001, 0.9), (0.01, 0.4), (0.1, None))
-    history = [{"C": c, "val_loss": loss, "val_accuracy": 0.5} for c, loss in losses]
-    assert selected_strength(history) == 0.01
-    assert selected_strength([{"loss": 0.1, "val_loss": 0.2}]) == DEFAULT_INVERSE_REGULARISATION
-    assert selected_strength([]) == DEFAULT_INVERSE_REGULARISATION

@@ -41,7 +41,7 @@ def card() -> MakeCard:
             "train": {"n": 70},
             "validation": {"n": 30},
             "calibration": evaluate_calibration(predictions, predictions, 1.25),
-            "shipped": {"phase": "head"},
+            "shipped": {"phase": "head", "is_refitted": False},
             "findings": [],
             "novelty": None,
         }
@@ -117,7 +117,12 @@ def test_the_text_has_the_measured_figures(card: MakeCard) -> None:
     assert "Confused most often: `cat` and `dog` (4 mistakes)." in text
     assert "1,140 pictures of the folder `pets`: 70 for training, 30 for validation" in text
     assert "whose layers were not changed" in text
-    assert "whose last layers were fine-tuned" in card(shipped={"phase": "fine-tuning"})
+    assert "whose last layers were fine-tuned" in card(
+        shipped={"phase": "fine-tuning", "is_refitted": False}
+    )
+    refitted = card(shipped={"phase": "head", "is_refitted": True})
+    assert "fitted on 40 pictures that were held out in cross-validation" in refitted
+    assert "`pets`: 30 for training and cross-validation, 40 for the test" in refitted
 
 
 def test_limits_come_from_the_warnings_and_the_findings(card: MakeCard) -> None:
@@ -137,7 +142,7 @@ def test_the_share_of_known_pictures_that_are_called_unknown_is_a_limit(card: Ma
     assert "3 of the 40 test pictures (7.5%) were called unknown" in text
     assert "in 75.0% of all pairs (AUROC, mean of 5 classes)." in text
     assert "too high" not in text
-    shipped = {"phase": "fine-tuning"}
+    shipped = {"phase": "fine-tuning", "is_refitted": False}
     assert "too high" in card(novelty={"test": test, "held_out": held_out}, shipped=shipped)
     assert "held out" not in card(novelty={"test": test, "held_out": None})
 

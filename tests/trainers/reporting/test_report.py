@@ -102,7 +102,11 @@ def page(tmp_path: Path) -> Write:
                 "head": {"method": "cross-validation", "folds": 5, "n": 40, "accuracy": 0.625},
                 "flip": {"chosen": "none", "reason": "by cross-validation on 40 pictures"},
             },
-            "shipped": {"phase": "fine-tuning", "best_fine_tuning_epoch": 1},
+            "shipped": {
+                "phase": "fine-tuning",
+                "best_fine_tuning_epoch": 1,
+                "is_refitted": False,
+            },
             "left_out": [{"path": "a/<b>.txt", "reason": "no picture", "kind": ""}],
             "findings": [{"severity": "warning", "message": "2 classes: `<b>` is small"}],
             "seconds": {"decoding": 1.5, "fine-tuning": 120.0},
@@ -195,9 +199,8 @@ def test_curves_mark_the_penalty_and_epoch_that_are_used(page: Write) -> None:
     assert html.count('<svg class="chart"') == 4 + 1
     assert "C = 0.1 has the lowest loss" in html
     assert "epoch 1 is used" in html
-    head = page(
-        *CATS, phases={"head": EPOCHS}, shipped={"phase": "head", "best_fine_tuning_epoch": 0}
-    )
+    shipped = {"phase": "head", "best_fine_tuning_epoch": 0, "is_refitted": False}
+    head = page(*CATS, phases={"head": EPOCHS}, shipped=shipped)
     assert "epoch 1 is used" in head
     assert head.count('<svg class="chart"') == 2 + 1
 
@@ -305,6 +308,15 @@ def test_scores_are_explained_by_a_table_and_a_plot(page: Write) -> None:
     assert "below 50%" in section
     assert "a temperature of 0.50, fitted on 20 validation pictures" in section
     assert 'class="chart reliability"' in section
+    assert "trained once more" not in html
+
+
+def test_a_head_that_was_trained_once_more_is_explained(page: Write) -> None:
+    shipped = {"phase": "head", "best_fine_tuning_epoch": 0, "is_refitted": True}
+    text = page_text(page(*CATS, shipped=shipped))
+    assert "accuracy in cross-validation" in text
+    assert "fitted on 20 pictures that were held out in cross-validation" in text
+    assert "the head was trained once more" in text
 
 
 def test_what_to_do_next_has_suspects_a_curve_and_a_command(page: Write) -> None:

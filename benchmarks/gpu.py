@@ -183,7 +183,7 @@ def train(plugin: str, work: str, count: str, precision: str, cpus: str) -> dict
     os.environ["BENTOML_HOME"] = f"{work}/bentoml"
     options = ["--plugin", plugin, "--weights", "none", "--data", f"{work}/pictures", "--json"]
     options += ["--cache-gigabytes", "0", "--output", f"{work}/{time.time_ns()}"]
-    options += ["--head", "linear", "--fine-tune-epochs", str(EPOCHS), "--fine-tune-layers", "9999"]
+    options += ["--fine-tune-epochs", str(EPOCHS), "--fine-tune-layers", "9999"]
     options += ["--batch-size", str(BATCH), "--precision", precision]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

@@ -109,23 +109,6 @@ class TrainingConfig(BaseModel):
         description="mirrored copies of the training pictures: none; horizontal = mirrored left to "
         "right; all = also upside down; auto = whichever is best in cross-validation",
     )
-    head: Literal["auto", "linear", "hidden"] = Field(
-        "auto",
-        description="linear = logistic regression; hidden = a network with a hidden layer of 128 "
-        "units; auto = hidden if it is clearly better on 100 or more validation pictures",
-    )
-    epochs: int = Field(
-        60,
-        ge=1,
-        le=MAX_EPOCHS,
-        description="largest number of epochs for the hidden layer of the head",
-    )
-    learning_rate: float = Field(
-        3e-4,
-        gt=0,
-        allow_inf_nan=False,
-        description="learning rate for the hidden layer of the head (AdamW)",
-    )
     fine_tune_epochs: int | None = Field(
         None,
         ge=0,

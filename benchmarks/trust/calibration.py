@@ -51,7 +51,7 @@ def main(plugin: str, weights: str, folder: str, seeds: str = "10", *options: st
         for seed, model in enumerate(models):
             records.append({**model.metrics, **model.metrics["calibration"]})
             number = len(range(seed, SPLITS, int(seeds)))
-            for name, rows in sets.measure(*model.unseen_pictures(), number, seed).items():
+            for name, rows in sets.measure(*model.test_pictures(), number, seed).items():
                 splits[name] += rows
     print(f"| {plugin}, {folder}, {len(records)} seeds | |\n|---|---|")
     for name, value in (*summarise(records).items(), *summarise_sets(splits)):
@@ -69,6 +69,11 @@ def summarise(records: Sequence[dict[str, Any]]) -> dict[str, str]:
     trust = [share_of_trust(record["seconds"]) for record in records]
     confident = [band for record in records for band in record["bands"] if band["low"] >= 0.9]
     answers = sum(band["n"] for band in confident)
+    served = [record["sets"] for record in records if record["sets"]]
+    coverage, size = (
+        np.mean([figures[name] for figures in served]) if served else np.nan
+        for name in ("coverage", "mean_size")
+    )
     return {
         "test accuracy, mean": f"{accuracy:.3f}",
         "temperature": f"{min(temperatures):.2f} to {max(temperatures):.2f}",
@@ -80,6 +85,9 @@ def summarise(records: Sequence[dict[str, Any]]) -> dict[str, str]:
             f"{sum(band['correct'] for band in confident) / answers:.3f} of {answers}"
             if answers
             else "-"
+        ),
+        f"sets that the service returns: coverage (promised: {sets.CONFIDENCE:g}), labels": (
+            f"{coverage:.3f}, {size:.2f}"
         ),
         "time for trust, compared with the rest of the run, median": f"{np.median(trust):.0%}",
     }

@@ -2,9 +2,9 @@
 
     .venv/bin/python -m benchmarks.trust.explain PLUGIN WEIGHTS FOLDER
 
-For each kind of head, a head is trained on frozen features of the pictures in the folder. The heat
-maps of all test pictures are compared with Grad-CAM, which Keras computes by automatic
-differentiation. Times are processor time, so other programs hardly matter; the tasks take turns.
+A head is trained on frozen features of the pictures in the folder. The heat maps of all test
+pictures are compared with Grad-CAM, which Keras computes by automatic differentiation. Times are
+processor time, so other programs hardly matter; the tasks take turns.
 """
 
 from __future__ import annotations
@@ -37,30 +37,26 @@ def main(plugin: str, weights: str, folder: str) -> None:
     hardware.prepare(seed=0)
     size = resolve(plugin).image_size
     print(
-        "| head | pictures | largest difference from Grad-CAM | median | above 0.001 "
+        "| pictures | largest difference from Grad-CAM | median | above 0.001 "
         "| classify, ms | with heat maps, ms | explain and draw, ms |"
     )
-    print("|---" * 8 + "|")
+    print("|---" * 7 + "|")
     with tempfile.TemporaryDirectory() as work:
         cache = Cache(Path(work) / "cache", 20e9, Path(work), QUIET)
         dataset = splitting.split(load_dataset(scanning.scan(Path(folder)), cache), 0)
         dataset = decoding.decode_lazily(dataset, size, cache)
-        for head in ("linear", "hidden"):
-            cells = measure(dataset, plugin, weights, head, cache, Path(work))
-            print(f"| {head} | " + " | ".join(cells) + " |", flush=True)
+        print("| " + " | ".join(measure(dataset, plugin, weights, cache, Path(work))) + " |")
 
 
-def measure(
-    dataset: Dataset, plugin: str, weights: str, head: str, cache: Cache, folder: Path
-) -> list[str]:
-    """Train a head, export the model with its heat maps, and return the cells of its row."""
+def measure(dataset: Dataset, plugin: str, weights: str, cache: Cache, folder: Path) -> list[str]:
+    """Train a head, export the model with its heat maps, and return the cells of the row."""
     from service.bundle.manifest import HEAT_MAPS, MODEL
     from service.engine.onnx_session import open_session
     from service.explanation import overlay
     from service.explanation.heat_maps import HeatMapModel, normalize
     from trainers.exporting import export, heat_maps
 
-    classifier = train(dataset, plugin, weights, head, cache)
+    classifier = train(dataset, plugin, weights, cache)
     export.export(classifier, folder, ["onnx"])
     heat_maps.export(classifier, folder)
     model = (folder / MODEL).read_bytes()
@@ -95,15 +91,15 @@ def measure(
     ]
 
 
-def train(dataset: Dataset, plugin: str, weights: str, head: str, cache: Cache) -> Any:
-    """Train a head of this kind on frozen features; return the classifier."""
+def train(dataset: Dataset, plugin: str, weights: str, cache: Cache) -> Any:
+    """Train a head on frozen features; return the classifier."""
     from trainers.features.network import Network
     from trainers.model.classifier import Classifier
     from trainers.phases import head_phase
     from trainers.phases.context import TrainingContext
 
     network = Network(resolve(plugin), weights, dataset.images.shape[1], 0)
-    config = TrainingConfig(plugin=plugin, head=head)
+    config = TrainingConfig(plugin=plugin)
     trained = head_phase.train_head(TrainingContext(config, network, dataset, cache, QUIET))
     return Classifier(network.backbone, network.body, network.embedder, trained.model, "")
 

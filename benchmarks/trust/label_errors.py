@@ -57,9 +57,7 @@ def measure(plugin: str, weights: str, folder: Path, seeds: int, share: float) -
         original = load_dataset(scanning.scan(folder), cache)
         for seed in range(seeds):
             dataset, is_changed = change_labels(original, share, np.random.default_rng(seed))
-            config = TrainingConfig(
-                plugin=plugin, weights=weights, seed=seed, flip="horizontal", head="linear"
-            )
+            config = TrainingConfig(plugin=plugin, weights=weights, seed=seed, flip="horizontal")
             dataset = splitting.split(dataset, seed)
             dataset = decoding.decode_lazily(dataset, backbone.image_size, cache)
             network = Network(backbone, weights, backbone.image_size, seed)

@@ -29,14 +29,14 @@ class Model:
     folder: Path
     metrics: dict[str, Any]
 
-    def unseen_pictures(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Classify the pictures that the model was not trained on.
+    def test_pictures(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Classify the test pictures.
 
         Returns:
             Their probabilities (n, classes), and the indexes (n,) of their true classes.
         """
         predictor = Predictor(self.bundle, threads=2)
-        rows = [row for row in read_split(self.bundle) if row.split != "train"]
+        rows = [row for row in read_split(self.bundle) if row.split == "test"]
         images = [predictor.decode((self.folder / row.path).read_bytes()) for row in rows]
         probabilities = [predictor.predict(image[np.newaxis])[0] for image in images]
         labels = [predictor.classes.index(row.label) for row in rows]

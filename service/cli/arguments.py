@@ -27,12 +27,12 @@ OPTION_ALIASES: Final[Mapping[str, str]] = {
     "image-size": "img imgsize imgsz imsize size inputsize inputshape targetsize resolution res "
     "crop cropsize resize width height imagewidth imageheight",
     "batch-size": "batch bs b minibatch trainbatchsize",
-    "learning-rate": "lr lr0 baselr initlr initiallr initiallearningrate rate",
-    "epochs": "epoch numepochs nepochs maxepochs numtrainepochs ep e iterations iters",
     "strategy": "finetune finetuning freeze freezebackbone",
-    "fine-tune-epochs": "finetuningepochs",
+    "fine-tune-epochs": "finetuningepochs epochs epoch numepochs nepochs maxepochs numtrainepochs "
+    "ep e iterations iters",
     "fine-tune-layers": "finetuninglayers unfreeze unfreezelayers trainablelayers",
-    "fine-tune-learning-rate": "finetunelr finetuninglr finetuninglearningrate",
+    "fine-tune-learning-rate": "finetunelr finetuninglr finetuninglearningrate learningrate lr lr0 "
+    "baselr initlr initiallr initiallearningrate rate",
     "precision": "amp fp16 bf16 half mixedprecision dtype",
     "time-budget": "timeout maxtime timelimit time maxseconds",
     "cache-gigabytes": "cache cachesize cachegb",

@@ -43,7 +43,7 @@ def folder(tmp_path: Path, draw_folder: DrawFolder, monkeypatch: pytest.MonkeyPa
 
 def start(folder: Path, *options: object) -> int:
     output = folder.parent / "out"
-    shared = ["--data", str(folder), "--output", str(output), "--head", "linear", "--quiet"]
+    shared = ["--data", str(folder), "--output", str(output), "--quiet"]
     return main([*shared, *map(str, options)])
 
 

@@ -240,7 +240,7 @@ def test_a_run_on_two_devices_takes_a_batch_on_each(
 ) -> None:
     folder = draw_folder(tmp_path / "pictures", red=130, blue=130)
     options = ["--plugin", "tiny", "--weights", "none", "--strategy", "fine-tune"]
-    options += ["--data", str(folder), "--output", str(tmp_path), "--head", "linear"]
+    options += ["--data", str(folder), "--output", str(tmp_path)]
     options += ["--batch-size", "4", "--fine-tune-epochs", "2", "--fine-tune-layers", "2"]
     command = [sys.executable, "-c", TWO_DEVICES, *options, "--precision", "float16"]
     completed = subprocess.run(

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 DrawFolder = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
-QUICK = ["--plugin", "tiny", "--weights", "none", "--head", "linear", "--batch-size", "8"]
+QUICK = ["--plugin", "tiny", "--weights", "none", "--batch-size", "8"]
 QUICK += ["--strategy", "fine-tune", "--fine-tune-epochs", "2", "--fine-tune-layers", "2"]
 HEAD_ONLY = ("--strategy", "features")
 
@@ -54,7 +54,7 @@ def bundle(pictures: Path) -> Bundle:
     output = pictures.parent / "artifacts"
     command = [sys.executable, "-c", RUN_WITH_TINY, *QUICK, "--json"]
     command += ["--data", str(pictures), "--output", str(output), "--strategy", "fine-tune"]
-    command += ["--head", "linear", "--tensorboard", str(pictures.parent / "logs")]
+    command += ["--tensorboard", str(pictures.parent / "logs")]
     command += ["--name", "first"]  # no other test uses this name, so no model is replaced
     environment = {**os.environ, "GRAFT_CACHE": str(pictures.parent / "cache")}  # an empty cache
     completed = subprocess.run(
@@ -109,7 +109,7 @@ def test_the_model_card_has_the_figures_and_the_command_of_the_run(bundle: Bundl
     assert "An image classifier with 3 classes: `blue`, `green`, `red`." in card
     assert f"| accuracy | {100 * bundle.manifest.metrics['test_accuracy']:.1f}% (" in card
     command = "python -m trainers.run --plugin tiny --data pictures --weights none --name first"
-    assert f"{command} --batch-size 8 --strategy fine-tune --head linear" in card
+    assert f"{command} --batch-size 8 --strategy fine-tune" in card
     assert "Licence of the pictures" in card
 
 
@@ -266,8 +266,8 @@ def run(*arguments: object) -> int:
     ("arguments", "message"),
     [
         (("--plugin", "resnett"), "Did you mean `resnet`?"),
-        (("--plugin", "tiny", "--epochs", "0"), "--epochs (='0')"),
-        (("--plugin", "tiny", "--epoch", "0"), "use --epochs instead of --epoch"),
+        (("--plugin", "tiny", "--batch-size", "0"), "--batch-size (='0')"),
+        (("--plugin", "tiny", "--batch", "0"), "use --batch-size instead of --batch"),
         (("--plugin", "tiny", "--data", "nowhere"), "no folder nowhere"),
         (
             ("--plugin", "tiny", "--weights", "nowhere.h5", "--data", "demo"),

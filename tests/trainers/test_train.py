@@ -24,7 +24,7 @@ from trainers.progress import log
 
 DrawFolder = Callable[..., Path]
 ROOT = Path(__file__).parents[2]
-QUICK = {"weights": "none", "head": "linear", "strategy": "features"}
+QUICK = {"weights": "none", "strategy": "features"}
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_verbose_shows_the_log(
     ("options", "error", "message"),
     [
         ({"plugin": "tinny"}, GraftError, "Did you mean `tiny`"),
-        ({"epoch": 3}, ConfigError, "did you mean `epochs`"),
-        ({"epochs": 0}, ConfigError, r"--epochs \(=0\)"),
+        ({"epoch": 3}, ConfigError, "did you mean `fine_tune_epochs`"),
+        ({"batch_size": 0}, ConfigError, r"--batch-size \(=0\)"),
         ({"data": "nowhere"}, DataError, "no folder nowhere"),
         (
             {"weights": "nowhere.h5", "data": "demo"},

@@ -55,11 +55,11 @@ class Candidate:
         """The command that trains this backbone with the split and image size of the comparison.
 
         Args:
-            shared: the options of the comparison. The command also contains its --flip and --head.
+            shared: the options of the comparison. The command also contains its --flip.
         """
         words = ["--plugin", self.plugin]
         words += [] if self.has_default_weights else ["--weights", self.weights]
-        for name in ("data", "image_size", "seed", "group", "flip", "head"):
+        for name in ("data", "image_size", "seed", "group", "flip"):
             value = getattr(shared, name)
             if value != TrainingConfig.model_fields[name].default:
                 words += [f"--{name.replace('_', '-')}", str(value)]

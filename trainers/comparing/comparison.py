@@ -52,10 +52,10 @@ class Comparison:
 
     @property
     def identity(self) -> str:
-        """A short hash of pictures, split, backbones, image sizes, --seed, --head and --flip."""
+        """A short hash of pictures, split, backbones, image sizes, --seed and --flip."""
         config, dataset = self.config, self.dataset
         candidates = [result.candidate for result in self.results]
-        parts = [dataset.fingerprint, *dataset.splits, config.seed, config.head, config.flip]
+        parts = [dataset.fingerprint, *dataset.splits, config.seed, config.flip]
         sizes = [candidate.image_size(config) for candidate in candidates]
         text = "\n".join(map(str, [*parts, *sizes, *candidates]))
         return hashlib.sha256(text.encode()).hexdigest()[:12]

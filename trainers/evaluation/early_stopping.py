@@ -1,6 +1,6 @@
 """Early stopping: ends training when the validation loss stops falling, and keeps the best weights.
 
-It is used for fine-tuning, and for training the head with a hidden layer.
+Fine-tuning uses it.
 """
 
 from __future__ import annotations

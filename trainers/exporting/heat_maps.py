@@ -37,10 +37,9 @@ def export(classifier: Classifier, folder: Path) -> None:
 def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]) -> dict[str, Any]:
     """Compare the heat maps of the predicted classes with those of Grad-CAM in Keras.
 
-    The median of the pictures is compared with the tolerance, not the largest difference. Where a
-    unit of a hidden layer is nearly 0, its gradient jumps with the last digit of a number. And if
-    hardly any region speaks for a class, the normalisation magnifies rounding errors. Both are
-    rare, whereas a wrong heat map is wrong for all pictures.
+    The median of the pictures is compared with the tolerance, not the largest difference. If
+    hardly any region speaks for a class, the normalisation magnifies rounding errors. This is rare,
+    whereas a wrong heat map is wrong for all pictures.
 
     Args:
         folder: the folder with the exported model and the operations.

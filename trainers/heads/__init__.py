@@ -1,5 +1,5 @@
-"""Trains heads (the layers that classify features of a frozen backbone), and selects the best.
+"""Trains the head (the layers that classify features of a frozen backbone).
 
 In: embeddings (N, D) and labels (N,). Out: a trained `Head` with its validation result.
-May use: trainers.{evaluation, progress, resources}, plugins.copying.
+May use: trainers.{evaluation, resources}, plugins.copying.
 """

@@ -1,8 +1,4 @@
-"""The head of a classifier (the layers that classify embeddings), and the choice of the best one.
-
-There are two kinds of heads: logistic regression (heads.linear), and a network with one hidden
-layer (heads.hidden). Both become Keras layers, and both standardise the embeddings first.
-"""
+"""The head of a classifier: the layers that standardise embeddings and classify them."""
 
 from __future__ import annotations
 
@@ -14,57 +10,56 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.evaluation.predictions import Predictions
-from trainers.evaluation.selection import ValidationResult, is_clearly_lower
+from trainers.evaluation.selection import ValidationResult
 from trainers.heads.examples import Examples
 
 DROPOUT = 0.5
 """Dropout rate in training. The exported model has no dropout."""
-HIDDEN_UNITS = 128
 HistoryRow = dict[str, float | None]
-"""The figures of one epoch of training, by name. For logistic regression, these are the figures of
-one value of C, the inverse regularisation strength."""
+"""The figures of one value of C, the inverse regularisation strength, by name."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """A trained head.
+    """A trained head: logistic regression on the embeddings of the backbone.
 
     Attributes:
         model: embeddings (N, D) -> probabilities (N, classes).
-        name: the kind of head, such as "linear head".
         validation: the result of the head on the validation pictures.
-        history: one row per epoch of training, or per value of C that was tried.
-        cross_validation: the result of heads of this kind in cross-validation; None if there are
-            enough validation pictures to select a head without cross-validation.
-        details: how the head was trained, such as "C = 0.01, 4 views of each picture".
-        strength: the value of C of a linear head, its inverse regularisation strength; None for a
-            head with a hidden layer.
+        strength: the value of C, the inverse regularisation strength.
         views: number of views of each picture that the head was trained on.
         held_out: if the head was trained on the validation pictures, too: the predictions of
             cross-validation for the pictures that it was trained on.
+        history: one row per value of C that was tried.
+        cross_validation: the result of such heads in cross-validation; None if there are enough
+            validation pictures to select a head without cross-validation.
         reason: why this head was preferred to others; "" if no other head was trained.
     """
 
     model: keras.Model
-    name: str
     validation: ValidationResult
+    strength: float
+    views: int
     history: list[HistoryRow] = field(default_factory=list)
     cross_validation: ValidationResult | None = None
-    details: str = ""
-    strength: float | None = None
-    views: int = 1
     held_out: Predictions | None = None
     reason: str = ""
 
     @property
+    def details(self) -> str:
+        """How the head was trained, such as "C = 0.01, 4 views of each picture"."""
+        pictures = f"{self.views} views" if self.views > 1 else "one view"
+        return f"C = {self.strength:g}, {pictures} of each picture"
+
+    @property
     def description(self) -> str:
         """The kind of head, with the details in parentheses."""
-        return f"{self.name} ({self.details})" if self.details else self.name
+        return f"linear head ({self.details})"
 
     @property
     def figures(self) -> str:
         """The details and the selection result, as text for the log and the report."""
-        return "; ".join(filter(None, (self.details, str(self.selection_result))))
+        return f"{self.details}; {self.selection_result}"
 
     @property
     def selection_result(self) -> ValidationResult:
@@ -72,7 +67,7 @@ class Head:
         return self.cross_validation or self.validation
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.figures})"
+        return f"linear head ({self.figures})"
 
 
 def select_lowest_loss(heads: Sequence[Head]) -> Head:
@@ -80,16 +75,6 @@ def select_lowest_loss(heads: Sequence[Head]) -> Head:
     if not heads[-1].selection_result.is_known:
         return heads[-1]
     return min(heads, key=lambda head: head.selection_result.loss)
-
-
-def prefer_linear(linear: Head, hidden: Head) -> Head:
-    """Return the linear head, unless the head with a hidden layer is better.
-
-    The head with a hidden layer is better if its accuracy is higher and its loss is clearly lower.
-    """
-    simple, other = linear.selection_result, hidden.selection_result
-    is_better = other.accuracy > simple.accuracy and is_clearly_lower(other.losses, simple.losses)
-    return hidden if is_better else linear
 
 
 def fit_standardisation(
@@ -116,7 +101,6 @@ def build_head(
     offset: NDArray[np.float32],
     classes: int,
     penalty: float = 0.0,
-    hidden_units: int = 0,
 ) -> keras.Model:
     """Build a head: embeddings (N, D) -> probabilities (N, classes).
 
@@ -128,14 +112,10 @@ def build_head(
         penalty: factor of the L2 regularisation in fine-tuning. The factor 1 / (2 C n) has the
             same effect as the inverse regularisation strength C of logistic regression on n
             pictures.
-        hidden_units: size of the hidden layer; 0 for a linear head.
     """
     layers = keras.layers
     embedding = keras.Input((len(scale),), name="embedding")
     values = layers.Dropout(DROPOUT)(layers.Rescaling(scale, offset, name="standardise")(embedding))
-    if hidden_units:
-        values = layers.Dense(hidden_units, "relu", name="hidden")(values)
-        values = layers.Dropout(DROPOUT)(values)
     logits = layers.Dense(
         classes,
         kernel_initializer="zeros",

@@ -70,13 +70,8 @@ def fit_linear(
     strength, result, weights = fits[best]
     model = build_head(path.scale, path.offset, examples.classes, penalty=0.5 / (strength * n))
     assign_weights(model.get_layer("logits"), weights)
-    pictures = f"{views} views" if views > 1 else "one view"
-    details = f"C = {strength:g}, {pictures} of each picture"
     cross_validation = None if examples.pool is None else result
-    validation = validate(model, examples)
-    return Head(
-        model, "linear head", validation, history, cross_validation, details, strength, views
-    )
+    return Head(model, validate(model, examples), strength, views, history, cross_validation)
 
 
 def cross_validate(pool: Pool, budget: TimeBudget = UNLIMITED) -> list[ValidationResult]:

@@ -17,7 +17,7 @@ from trainers.guidance.label_errors import find_suspects
 from trainers.guidance.learning_curve import LearningCurve, fit_curve, measure_errors, shares
 from trainers.heads.examples import Pool
 from trainers.heads.folds import Sample
-from trainers.heads.linear import DEFAULT_INVERSE_REGULARISATION, predict_out_of_fold
+from trainers.heads.linear import predict_out_of_fold
 from trainers.phases.context import TrainingContext
 from trainers.phases.head_phase import draw_sample, embed_sample
 from trainers.progress import log
@@ -32,11 +32,11 @@ MIN_PER_CLASS = 10
 NO_TIME = "the time budget was spent"
 
 
-def advise(context: TrainingContext, strength: float | None, trained_on: int) -> Advice:
+def advise(context: TrainingContext, strength: float, trained_on: int) -> Advice:
     """Find labels that may be wrong, and measure the learning curve.
 
     Args:
-        strength: the value of C of the head of the run; None if its head has no value of C.
+        strength: the value of C of the head of the run.
         trained_on: number of pictures that the model was trained on.
     """
     dataset, budget = context.dataset, context.time_budget
@@ -53,7 +53,6 @@ def advise(context: TrainingContext, strength: float | None, trained_on: int) ->
     no_curve_reason = "there are too few pictures to measure it" if is_all else too_slow
     try:
         pool = embed_sample(context, sample, (0,), budget)
-        strength = strength or DEFAULT_INVERSE_REGULARISATION
         advice = _advise(context, sample, pool, strength, trained_on, no_curve_reason)
     except TimeBudgetSpentError:
         return Advice.unknown(NO_TIME)

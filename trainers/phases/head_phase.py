@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import keras
@@ -10,17 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.base import WeightsError
-from trainers.config import ConfigError
 from trainers.dataset import grouping, splitting
 from trainers.features import frozen_features
 from trainers.features.frozen_features import AugmentedPictures, Features
 from trainers.features.frozen_layers import FeatureExtractor, TimeLimitedExtractor
-from trainers.heads import class_weights, head, linear
+from trainers.heads import class_weights, linear
 from trainers.heads.class_weights import ClassWeightEffect
 from trainers.heads.examples import MIN_VALIDATION_PICTURES, Examples, Pool
 from trainers.heads.folds import Sample, sample_rows, split_into_folds
-from trainers.heads.head import Head
-from trainers.heads.hidden import train_hidden
+from trainers.heads.head import Head, select_lowest_loss
 from trainers.phases.context import TrainingContext
 from trainers.progress import log
 from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetSpentError
@@ -33,71 +30,35 @@ view of each picture only."""
 
 
 def train_head(context: TrainingContext) -> Head:
-    """Train the kinds of heads that --head allows, and return the best head.
+    """Train linear heads on one view and on all views of each picture; return the better head.
 
-    With --head linear or auto, a linear head is always trained on one view of each picture, even if
-    the time budget is spent. If time is left, and the embeddings of all views are not too large,
-    another linear head is trained on all views. With --head auto, a head with a hidden layer
-    follows if time is left and there are enough pictures to validate heads without
-    cross-validation. With fewer pictures, such a head would be less accurate than a linear head,
-    and its training would take much longer.
+    A head on one view is always trained, even if the time budget is spent. The other one follows if
+    time is left, and if the embeddings of all views are not too large.
 
     Raises:
-        ConfigError: with --head hidden, the validation loss became infinite or not a number.
         WeightsError: embeddings are infinite or not a number.
         MemoryShortageError: the memory of a device is too small for one picture.
     """
-    kind, budget = context.config.head, context.time_budget
-    linear_heads: list[Head] = []
+    budget, views = context.time_budget, context.train.views
     examples = load_examples(context, 1)
-    if kind != "hidden":
-        linear_heads.append(_train(context, lambda: linear.fit_linear(examples, budget)))
-    views = context.train.views
-    if not budget.is_spent() and views * examples.train.nbytes <= MAX_EMBEDDING_BYTES:
-        try:
-            examples = load_examples(context, views, budget)
-        except TimeBudgetSpentError:
-            log.info(
-                "the time budget is spent: the head is trained on one view of each picture only"
-            )
-        else:
-            if kind != "hidden":
-                linear_heads.append(_train(context, lambda: linear.fit_linear(examples, budget)))
-    is_cross_validated = examples.pool is not None
-    hidden = None
-    if kind == "hidden" or (kind == "auto" and not is_cross_validated and not budget.is_spent()):
-        epochs, rate = context.config.epochs, context.config.learning_rate
-        hidden = _train(context, lambda: train_hidden(examples, epochs, rate, budget))
-    return _select(linear_heads, hidden)
+    first = _train(context, examples)
+    if budget.is_spent() or views * examples.train.nbytes > MAX_EMBEDDING_BYTES:
+        return first
+    try:
+        examples = load_examples(context, views, budget)
+    except TimeBudgetSpentError:
+        log.info("the time budget is spent: the head is trained on one view of each picture only")
+        return first
+    best = select_lowest_loss([first, _train(context, examples)])
+    return replace(best, reason="it was chosen because its loss is lower than with other views")
 
 
-def _select(linear_heads: Sequence[Head], hidden: Head | None) -> Head:
-    """Return the best head, with the reason why it was preferred."""
-    if not linear_heads:
-        assert hidden is not None
-        return hidden
-    best = head.select_lowest_loss(linear_heads)
-    reasons = ["its loss is the lowest of the linear heads"] if len(linear_heads) > 1 else []
-    if hidden:
-        if head.prefer_linear(best, hidden) is hidden:
-            reason = "it is more accurate than the linear head, and its loss is clearly lower"
-            return replace(hidden, reason=f"it was chosen because {reason}")
-        reasons.append("the hidden-layer head is not clearly better")
-    return replace(best, reason=f"it was chosen because {' and '.join(reasons)}" * bool(reasons))
-
-
-def _train(context: TrainingContext, train: Callable[[], Head]) -> Head:
+def _train(context: TrainingContext, examples: Examples) -> Head:
     keras.utils.set_random_seed(context.config.seed)  # the same, whichever steps ran before
     with context.progress.step("training the head"):
-        trained = train()
-    log.info("%s", trained)
-    if not np.isfinite(trained.validation.losses).all() and context.config.head == "hidden":
-        raise ConfigError(
-            f"--learning-rate (={context.config.learning_rate:g}) is too high: the validation "
-            "loss of the head with a hidden layer became infinite or not a number; choose a lower "
-            "learning rate"
-        )
-    return trained
+        head = linear.fit_linear(examples, context.time_budget)
+    log.info("%s", head)
+    return head
 
 
 def load_examples(context: TrainingContext, views: int, budget: TimeBudget = UNLIMITED) -> Examples:

@@ -69,7 +69,7 @@ def make_plan(config: TrainingConfig, head: Head, conditions: Conditions) -> Pla
     """Decide whether to fine-tune, and how. Options override some of the rules."""
     result = head.selection_result
     situation = (
-        f"the {head.name} was trained on {conditions.pictures} pictures of {conditions.classes} "
+        f"the linear head was trained on {conditions.pictures} pictures of {conditions.classes} "
         f"classes ({head.figures}){f'; {head.reason}' * bool(head.reason)}"
     )
     rule = min(MAX_EPOCHS, max(MIN_EPOCHS, ENOUGH_PICTURES_SEEN // conditions.pictures))

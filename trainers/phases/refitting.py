@@ -31,15 +31,15 @@ def refit(context: TrainingContext, head: Head) -> Head:
 
     Returns:
         The new head. Its `validation` is too good, because it was trained on the validation
-        pictures, but the exported model must reproduce it. The result is `head` itself if it is not
-        linear, if there are no validation pictures or more than MAX_PICTURES pictures, if no class
-        has two groups of pictures, or if the time budget is spent.
+        pictures, but the exported model must reproduce it. The result is `head` itself if
+        there are no validation pictures or more than MAX_PICTURES pictures, if no class has two
+        groups of pictures, or if the time budget is spent.
     """
     dataset, budget = context.dataset, context.time_budget
     validation_rows = dataset.rows("validation")
     rows = np.sort(np.concatenate([dataset.rows("train"), validation_rows]))
     is_wanted = len(validation_rows) and len(rows) <= MAX_PICTURES
-    if head.strength is None or not is_wanted or budget.is_spent():
+    if not is_wanted or budget.is_spent():
         return head
     sample = draw_sample(context, rows, MAX_PICTURES)
     view_numbers = context.train.view_numbers[: head.views]

@@ -185,7 +185,7 @@ def _number_format(policy: str) -> str:
 
 def _explain_head(head: Head, reason: str) -> str:
     """Say why the head is used without fine-tuning."""
-    return f"the model is the {head.name}: {reason} ({head.figures})"
+    return f"the model is the linear head: {reason} ({head.figures})"
 
 
 def _explain_fine_tuning(tuned: FineTuningResult, head: Head, plan: Plan) -> str:
@@ -193,7 +193,7 @@ def _explain_fine_tuning(tuned: FineTuningResult, head: Head, plan: Plan) -> str
     new, old = tuned.validation, head.validation
     if not math.isfinite(new.loss):
         return (
-            f"the model is the {head.name}: fine-tuning failed, because its loss became infinite "
+            f"the model is the linear head: fine-tuning failed, because its loss became infinite "
             "or not a number; lower the learning rate with --fine-tune-learning-rate (it was "
             f"{plan.learning_rate:g})"
         )
@@ -206,10 +206,10 @@ def _explain_fine_tuning(tuned: FineTuningResult, head: Head, plan: Plan) -> str
             f"{old.mistakes} to {new.mistakes} of {count}"
         )
     elif is_tuned:
-        reason = f"it is as accurate as the {head.name}, and its validation loss is not higher"
+        reason = "it is as accurate as the linear head, and its validation loss is not higher"
     else:
         reason = "fine-tuning raised the validation loss"
-    chosen = "fine-tuned network" if is_tuned else head.name
+    chosen = "fine-tuned network" if is_tuned else "linear head"
     return (
         f"the model is the {chosen}: {reason} (validation loss {new.loss:.4f} with fine-tuning, "
         f"{old.loss:.4f} without; accuracy {new.accuracy:.4f} with, {old.accuracy:.4f} without; "

@@ -21,7 +21,7 @@ OPTIONS = list(TrainingConfig.model_fields)
 @pytest.fixture
 def parser() -> CommandParser:
     parser = CommandParser(allow_abbrev=False)
-    parser.add_argument("--learning-rate")
+    parser.add_argument("--fine-tune-learning-rate")
     parser.add_argument("--data", required=True)
     return parser
 
@@ -29,8 +29,8 @@ def parser() -> CommandParser:
 @pytest.mark.parametrize(
     ("typed", "expected"),
     [
-        *[("lr", "learning_rate"), ("--lr", "learning_rate"), ("learningRate", "learning_rate")],
-        *[("epoch", "epochs"), ("num-epochs", "epochs"), ("n_epochs", "epochs")],
+        *[(name, "fine_tune_learning_rate") for name in ("lr", "--lr", "learningRate")],
+        *[(name, "fine_tune_epochs") for name in ("epochs", "epoch", "num-epochs", "n_epochs")],
         *[("batch", "batch_size"), ("BatchSize", "batch_size"), ("bs", "batch_size")],
         *[("img-size", "image_size"), ("imgsz", "image_size"), ("resolution", "image_size")],
         *[("model", "plugin"), ("backbone", "plugin"), ("arch", "plugin"), ("plugins", "plugin")],
@@ -53,9 +53,12 @@ def test_the_closest_match_keeps_its_spelling() -> None:
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        (["--data", "d", "--lr", "1"], "use --learning-rate instead of --lr"),
-        (["--data", "d", "-lr", "1"], "use --learning-rate instead of -lr"),
-        (["--data", "d", "--learning_rate=1"], "use --learning-rate instead of --learning_rate"),
+        (["--data", "d", "--lr", "1"], "use --fine-tune-learning-rate instead of --lr"),
+        (["--data", "d", "-lr", "1"], "use --fine-tune-learning-rate instead of -lr"),
+        (
+            ["--data", "d", "--learning_rate=1"],
+            "use --fine-tune-learning-rate instead of --learning_rate",
+        ),
         (["--dataset", "d"], "use --data instead of --dataset"),
         (["data=d"], "use --data instead of data"),
     ],

@@ -12,7 +12,7 @@ from trainers.config import ConfigError, TrainingConfig
 def test_an_unknown_flag_is_refused_with_a_suggestion() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"^unrecognized arguments: --epoch; use --epochs instead of --epoch; --help lists",
+        match=r"^unrecognized arguments: --epoch; use --fine-tune-epochs instead of --epoch; ",
     ):
         parse(["--plugin", "vgg", "--epoch"])
 

@@ -11,13 +11,12 @@ from trainers.config import ConfigError
 @pytest.mark.parametrize(
     ("flag", "value"),
     [
-        ("--epochs", "0"),
-        ("--epochs", "1000000000000000000000"),
+        ("--batch-size", "0"),
         ("--fine-tune-epochs", "1000000000000000000000"),
-        ("--epochs", "many"),
+        ("--fine-tune-epochs", "many"),
         ("--image-size", "7"),
         ("--seed", "-1"),
-        ("--learning-rate", "0"),
+        ("--fine-tune-learning-rate", "0"),
         ("--name", "No Blanks"),
         ("--fine-tune-layers", "0"),
         ("--data", ""),

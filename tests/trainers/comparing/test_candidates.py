@@ -141,7 +141,7 @@ def test_wrong_entries_are_refused() -> None:
 
 def test_the_training_command_has_the_options_of_the_comparison() -> None:
     (candidate,) = parse_candidates("tiny=my weights/file.h5")
-    shared = TrainingConfig(plugin="tiny", data="my data", image_size=64, seed=3, head="linear")
+    shared = TrainingConfig(plugin="tiny", data="my data", image_size=64, seed=3)
     words = shlex.split(candidate.training_command(shared))
     assert words[:3] == [sys.executable, "-m", "trainers.run"]
     config = parse(words[3:]).config

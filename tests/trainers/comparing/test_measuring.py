@@ -18,7 +18,7 @@ def test_the_figures_equal_those_of_the_head_phase(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "MIN_SECONDS", 0.0)
-    context = start(head="linear")
+    context = start()
     figures = measuring.measure(context.config, context.dataset, context.cache, context.progress)
     context, _ = flip_selection.resolve_flip(context)
     head = head_phase.train_head(context)
@@ -39,7 +39,7 @@ def test_cached_features_are_reported_and_change_no_accuracy(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "MIN_SECONDS", 0.0)
-    context = start(head="linear")
+    context = start()
     first, second = (
         measuring.measure(context.config, context.dataset, context.cache, context.progress)
         for _ in range(2)

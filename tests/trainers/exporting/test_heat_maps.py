@@ -17,16 +17,14 @@ RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (11, 32, 32, 3), dtype=np.uint8)
 
 
-@pytest.fixture(scope="module", params=[0, 9], ids=["linear", "hidden"])
-def classifier(request: pytest.FixtureRequest) -> Classifier:
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
     keras.utils.set_random_seed(1)
     backbone = resolve("tiny")
     body = backbone.load("none")
     embed = build_embedder(body)
     embeddings = np.asarray(embed(IMAGES.astype(np.float32), training=False))
-    head = build_head(
-        *fit_standardisation(embeddings[:, None]), classes=4, hidden_units=request.param
-    )
+    head = build_head(*fit_standardisation(embeddings[:, None]), classes=4)
     head.set_weights([RNG.normal(size=weight.shape) for weight in head.get_weights()])
     return Classifier(backbone, body, embed, head, "")
 

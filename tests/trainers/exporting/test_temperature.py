@@ -35,7 +35,7 @@ def train_on_training_pictures_only(
 def test_the_exported_model_has_the_temperature(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = start(strategy="features", head="linear")
+    context = start(strategy="features")
     trained = train_on_training_pictures_only(context, monkeypatch)
     images = context.dataset.images[np.arange(8)]
     before = keras_predict(trained.classifier)(images)
@@ -57,7 +57,7 @@ def test_the_exported_model_has_the_temperature(
 def test_the_temperature_is_fitted_on_the_validation_pictures(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = start(strategy="features", head="linear")
+    context = start(strategy="features")
     trained = train_on_training_pictures_only(context, monkeypatch)
     rows = context.dataset.rows("validation")
     before = keras_predict(trained.classifier)(context.dataset.images[rows])
@@ -80,7 +80,7 @@ def test_the_temperature_is_fitted_on_the_validation_pictures(
 def test_cross_validation_calibrates_a_head_that_was_trained_on_the_validation_pictures(
     start: Start, tmp_path: Path
 ) -> None:
-    context = start(strategy="features", head="linear")
+    context = start(strategy="features")
     trained = transfer_learning.train(context)
     held_out = trained.held_out
     assert held_out is not None
@@ -96,7 +96,7 @@ def test_cross_validation_calibrates_a_head_that_was_trained_on_the_validation_p
 
 
 def test_the_metrics_of_validation_come_from_cross_validation(start: Start, tmp_path: Path) -> None:
-    context = start(strategy="features", head="linear")
+    context = start(strategy="features")
     trained = transfer_learning.train(context)
     held_out = trained.held_out
     assert held_out is not None

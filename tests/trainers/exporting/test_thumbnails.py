@@ -52,7 +52,7 @@ def test_without_references_there_are_no_thumbnails(
 def test_a_model_shows_the_training_pictures_that_a_picture_is_like(
     start: Callable[..., TrainingContext], tmp_path: Path
 ) -> None:
-    context = start(red=50, blue=50, strategy="features", head="linear", keep_thumbnails=True)
+    context = start(red=50, blue=50, strategy="features", keep_thumbnails=True)
     trained = transfer_learning.train(context)
     for folder in (tmp_path / "work", context.config.output):
         folder.mkdir()

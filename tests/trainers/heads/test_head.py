@@ -8,7 +8,6 @@ from trainers.heads.head import (
     Head,
     build_head,
     fit_standardisation,
-    prefer_linear,
     select_lowest_loss,
 )
 
@@ -22,29 +21,6 @@ def result(losses: object, correct: int, folds: int = 0) -> ValidationResult:
 
 
 GOOD = result(np.zeros(2), 2)
-
-
-@pytest.mark.parametrize(
-    ("gain", "spread", "is_selected"), [(0.1, 0.01, True), (0.1, 3.0, False), (-0.1, 0.01, False)]
-)
-def test_the_simple_head_is_kept_unless_the_other_is_clearly_better(
-    gain: float, spread: float, is_selected: bool
-) -> None:
-    losses = RNG.uniform(0, 1, 100)
-    simple = Head(None, "simple", result(losses, 80))
-    other_losses = losses - gain + spread * RNG.normal(0, 1, 100).round(2)
-    other = Head(None, "other", result(other_losses, 90))
-    assert (prefer_linear(simple, other) is other) == is_selected
-
-
-def test_a_lower_loss_with_equally_many_mistakes_is_not_enough() -> None:
-    simple = Head(None, "simple", result(np.ones(5), 4))
-    assert prefer_linear(simple, Head(None, "other", result(np.zeros(5), 4))) is simple
-
-
-def test_a_head_that_diverged_is_not_selected() -> None:
-    simple = Head(None, "simple", result(np.ones(5), 4))
-    assert prefer_linear(simple, Head(None, "other", result(np.full(5, np.nan), 5))) is simple
 
 
 def test_an_untrained_head_gives_all_classes_the_same_probability() -> None:
@@ -68,13 +44,15 @@ def test_a_constant_feature_gives_finite_values() -> None:
 
 def test_heads_are_selected_and_described_by_cross_validation() -> None:
     results = (result(np.full(9, 0.9), 5, folds=5), result(np.full(9, 0.2), 8, folds=5))
-    simple, other = (Head(None, "a head", GOOD, [], crossed) for crossed in results)
-    assert select_lowest_loss([simple, other]) is other
-    assert prefer_linear(simple, other) is other
-    assert str(other) == "a head (cross-validated loss 0.2000, accuracy 0.8889, on 9 pictures)"
+    first, other = (Head(None, GOOD, 0.01, 4, [], crossed) for crossed in results)
+    assert select_lowest_loss([first, other]) is other
+    assert str(other) == (
+        "linear head (C = 0.01, 4 views of each picture; "
+        "cross-validated loss 0.2000, accuracy 0.8889, on 9 pictures)"
+    )
 
 
 def test_the_last_head_is_selected_if_nothing_could_be_measured() -> None:
     unknown = ValidationResult.from_folds([])
-    heads = [Head(None, name, GOOD, [], unknown) for name in ("one", "four")]
+    heads = [Head(None, GOOD, 0.01, views, [], unknown) for views in (1, 4)]
     assert select_lowest_loss(heads) is heads[1]

@@ -22,11 +22,9 @@ def make_body() -> keras.Model:
     return keras.Model(images, nested(keras.layers.Conv2D(4, 3, 2, "same")(images / 255)))
 
 
-def make_head(width: int, hidden_units: int) -> keras.Model:
+def make_head(width: int) -> keras.Model:
     scale, offset = RNG.uniform(0.5, 2, width), RNG.normal(size=width)
-    head = build_head(
-        scale.astype(np.float32), offset.astype(np.float32), 3, hidden_units=hidden_units
-    )
+    head = build_head(scale.astype(np.float32), offset.astype(np.float32), 3)
     head.set_weights([RNG.normal(size=weight.shape) for weight in head.get_weights()])
     return head
 
@@ -42,12 +40,9 @@ def convert(body: keras.Model, head: keras.Model, pooling: keras.layers.Layer) -
     return to_onnx(classify, ("probabilities", "embedding"))
 
 
-@pytest.mark.parametrize("hidden_units", [0, 7])
-def test_heat_maps_are_the_gradients_of_the_logits_times_the_feature_maps(
-    hidden_units: int,
-) -> None:
+def test_heat_maps_are_the_gradients_of_the_logits_times_the_feature_maps() -> None:
     keras.utils.set_random_seed(0)
-    body, head = make_body(), make_head(5, hidden_units)
+    body, head = make_body(), make_head(5)
     model = convert(body, head, keras.layers.GlobalAveragePooling2D())
     before = model.SerializeToString()
     part = build_heat_maps(model, head)
@@ -74,8 +69,8 @@ def test_heat_maps_are_the_gradients_of_the_logits_times_the_feature_maps(
     np.testing.assert_allclose(heat_maps, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_mean_of_the_heat_map_of_a_linear_head_is_the_logit() -> None:
-    body, head = make_body(), make_head(5, 0)
+def test_the_mean_of_the_heat_map_is_the_logit() -> None:
+    body, head = make_body(), make_head(5)
     model = convert(body, head, keras.layers.GlobalAveragePooling2D())
     part = build_heat_maps(model, head)
     joined = open_session(model.SerializeToString() + part.SerializeToString(), 1)
@@ -86,7 +81,7 @@ def test_the_mean_of_the_heat_map_of_a_linear_head_is_the_logit() -> None:
 
 
 def test_other_pooling_is_refused() -> None:
-    body, head = make_body(), make_head(5, 0)
+    body, head = make_body(), make_head(5)
     model = convert(body, head, keras.layers.GlobalMaxPooling2D())
     with pytest.raises(ConversionError, match="does not compute the embedding by global average"):
         build_heat_maps(model, head)

@@ -78,7 +78,7 @@ def test_with_too_few_validation_pictures_no_file_is_written(
 def test_the_bundle_of_a_run_has_the_novelty(
     start: Callable[..., TrainingContext], tmp_path: Path
 ) -> None:
-    context = start(red=60, blue=60, strategy="features", head="linear")
+    context = start(red=60, blue=60, strategy="features")
     trained = transfer_learning.train(context)
     work = tmp_path / "work"
     for folder in (work, context.config.output):

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def context(start: Start) -> TrainingContext:
-    return start(strategy="features", head="linear")
+    return start(strategy="features")
 
 
 @pytest.fixture
@@ -61,11 +61,6 @@ def test_no_picture_is_predicted_by_a_head_that_was_trained_on_it(
     refitted = refitting.refit(context, head)
     assert refitted.held_out is not None
     assert refitted.held_out.accuracy < 0.75
-
-
-def test_a_head_that_is_not_linear_stays(context: TrainingContext, head: Head) -> None:
-    hidden = replace(head, strength=None)
-    assert refitting.refit(context, hidden) is hidden
 
 
 def test_a_head_of_many_pictures_stays(

@@ -22,6 +22,7 @@ def record(correct: int) -> dict[str, object]:
         "noise_floor": 0.05,
         "bins": [row],
         "bands": [row],
+        "sets": {"coverage": correct / 10, "mean_size": 1.5},
     }
 
 
@@ -41,6 +42,7 @@ def test_the_table_has_pooled_and_mean_figures() -> None:
     assert rows["calibration error, pooled over the seeds"] == "0.0000"
     assert rows["calibration error of a single test, mean"] == "0.0500"
     assert rows["right answers among those with a score of at least 90%"] == "0.950 of 20"
+    assert rows["sets that the service returns: coverage (promised: 0.9), labels"] == "0.950, 1.50"
 
 
 def test_time_for_trust_is_compared_with_the_other_steps() -> None:

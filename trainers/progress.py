@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -89,6 +89,17 @@ class Progress:
         """Show work whose number of steps is unknown."""
         with self._timed(label), self._shown(EtaEstimator(None), label):
             yield
+
+    def epoch(self, phase: str, number: int, epochs: int, figures: Mapping[str, Any]) -> None:
+        """Write the figures of an epoch as a line of JSON; without JSON, write nothing.
+
+        Args:
+            number: number of the epoch, counted from 1.
+            epochs: the largest number of epochs.
+        """
+        if self._is_json and not self._is_quiet:
+            content = {"phase": phase, "epoch": number, "epochs": epochs, **figures}
+            print(json_line("epoch", content), file=sys.stderr, flush=True)
 
     @contextmanager
     def _timed(self, label: str) -> Iterator[None]:

@@ -158,7 +158,7 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
             bundle, metrics = bundle_writer.write_bundle(
                 trained, dataset, findings, config, work, progress
             )
-        return registration.register(bundle, metrics["test"], folder)
+        return registration.register(bundle, metrics, folder)
 
 
 def make_cache(config: TrainingConfig, workspace_folder: Path, progress: Progress) -> Cache:

@@ -117,6 +117,7 @@ def test_progress_and_log_are_json_lines(clock: list[float], capsys: Capture) ->
         advance(1)
     with reporter.step("exporting"):
         clock[0] += 0.5
+    reporter.epoch("fine-tuning", 2, 9, {"loss": 0.5, "val_loss": None})
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert all(line.pop("time").endswith("+00:00") for line in lines)
     step_line = {"event": "step", "step": "decoding", "total": 4}
@@ -128,6 +129,7 @@ def test_progress_and_log_are_json_lines(clock: list[float], capsys: Capture) ->
         "done": 0,
         "eta_seconds": None,
     }
+    epoch_line = {"event": "epoch", "phase": "fine-tuning", "epoch": 2, "epochs": 9}
     assert lines == [
         {**step_line, "done": 0, "eta_seconds": None},
         {**step_line, "done": 1, "eta_seconds": None},
@@ -136,6 +138,7 @@ def test_progress_and_log_are_json_lines(clock: list[float], capsys: Capture) ->
         {**step_line, "done": 2, "eta_seconds": 6.0, "seconds": 5.0},
         export_line,
         {**export_line, "seconds": 0.5},
+        {**epoch_line, "loss": 0.5, "val_loss": None},
     ]
 
 
@@ -148,4 +151,5 @@ def test_quiet_hides_all_but_warnings(capsys: Capture) -> None:
         advance(1)
     with reporter.step("exporting"):
         pass
+    reporter.epoch("fine-tuning", 1, 2, {"loss": 0.5})
     assert capsys.readouterr().err == "careful\n"

@@ -62,8 +62,11 @@ def bundle(pictures: Path) -> Bundle:
     )
     assert completed.returncode == 0, completed.stderr
     lines = [json.loads(line) for line in completed.stderr.splitlines() if line.startswith("{")]
-    assert {line["event"] for line in lines} == {"log", "step"}
+    assert {line["event"] for line in lines} == {"log", "step", "epoch"}
     assert any(line["step"] == "fine-tuning" for line in lines if line["event"] == "step")
+    *_, epoch = (line for line in lines if line["event"] == "epoch")
+    assert (epoch["phase"], epoch["epoch"], epoch["epochs"]) == ("fine-tuning", 2, 2)
+    assert set(epoch) >= {"loss", "accuracy", "val_loss", "val_accuracy"}
     result = json.loads(completed.stdout.splitlines()[-1])
     assert set(result) >= {"bundle", "model", "test_accuracy", "seconds"}
     assert (result["data"], result["replaces"]) == ("pictures of a folder", None)

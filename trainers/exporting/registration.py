@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from service.bundle import store, summary
+from service.bundle.manifest import REPORT
 from service.bundle.reading import Bundle
 from service.cli import command_lines
 from service.errors import GraftError
@@ -17,27 +18,32 @@ MAX_CONFUSED_PAIRS = 3
 """The log shows at most this many pairs of confused classes. The report shows more."""
 
 
-def register(bundle: Bundle, test: Mapping[str, Any], data: Path) -> dict[str, Any]:
+def register(bundle: Bundle, metrics: Mapping[str, Any], data: Path) -> dict[str, Any]:
     """Make a bundle the latest model of its name; log its accuracy and which model it replaces.
 
     Args:
-        test: the metrics of the test pictures, as in metrics.json.
+        metrics: the content of metrics.json.
         data: the folder that the model was trained on.
 
     Returns:
-        The values that a run prints with --json: bundle, model, test_accuracy, data, replaces.
+        The values that a run prints with --json: bundle, report, model, test_accuracy,
+        test_accuracy_interval, validation_accuracy, data, replaces.
 
     Raises:
         GraftError: the bundle is complete, but the store is not writable.
     """
+    test = metrics["test"]
     previous = replacement.find_latest(bundle.manifest.name)
     model = save(bundle)
     log_test(bundle, model, test)
     log_replacement(bundle, previous, data)
     return {
         "bundle": str(bundle.path),
+        "report": str(bundle.path / REPORT),
         "model": model,
         "test_accuracy": test["accuracy"],
+        "test_accuracy_interval": test["accuracy_interval"],
+        "validation_accuracy": metrics["validation"]["accuracy"],
         "data": summary.training_data(bundle.manifest)["source"],
         "replaces": previous and previous.manifest.tag,
     }
@@ -77,7 +83,7 @@ def log_test(bundle: Bundle, model: str, test: Mapping[str, Any]) -> None:
     )
     for pair in test["most_confused"][:MAX_CONFUSED_PAIRS]:
         log.info("  %s", pair["advice"])
-    log.info("report: %s", bundle.path / "report.html")
+    log.info("report: %s", bundle.path / REPORT)
     log.info("serve it:  %s", command_lines.serve_command(model))
 
 

@@ -104,7 +104,7 @@ def fit(
 def _record_epoch(
     history: list[HistoryRow], epochs: int, logs: Mapping[str, float], context: TrainingContext
 ) -> None:
-    """Add an epoch to the history, to TensorBoard and to the log."""
+    """Add an epoch to the history, to TensorBoard, to the log and to the JSON lines."""
     row = {
         "loss": logs[_LOSS],
         "accuracy": logs["accuracy"],
@@ -113,6 +113,7 @@ def _record_epoch(
     }
     history.append({name: value if math.isfinite(value) else None for name, value in row.items()})
     context.board.add(FINE_TUNING, len(history), history[-1])
+    context.progress.epoch(FINE_TUNING, len(history), epochs, history[-1])
     log.info(
         f"{FINE_TUNING} epoch {len(history)}/{epochs}: loss {row['loss']:.4f}, "
         f"accuracy {row['accuracy']:.4f}, validation loss {row['val_loss']:.4f}, "

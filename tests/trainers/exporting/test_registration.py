@@ -21,6 +21,9 @@ TEST = {
 }
 
 
+METRICS = {"test": TEST, "validation": {"accuracy": 0.5}}
+
+
 @pytest.fixture
 def log_capture(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     log.addHandler(caplog.handler)
@@ -34,10 +37,13 @@ def log_capture(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureF
 def test_a_bundle_becomes_the_latest_and_the_log_shows_its_accuracy(
     tiny_bundle: Bundle, log_capture: pytest.LogCaptureFixture
 ) -> None:
-    result = register(tiny_bundle, TEST, Path("pictures"))
+    result = register(tiny_bundle, METRICS, Path("pictures"))
     tag = f"tiny:{tiny_bundle.manifest.version}"
     assert bentoml.models.get("tiny:latest").tag == bentoml.Tag.from_str(tag)
-    assert set(result) == {"bundle", "model", "test_accuracy", "data", "replaces"}
+    names = {"bundle", "report", "model", "test_accuracy", "test_accuracy_interval", "data"}
+    assert set(result) == {*names, "validation_accuracy", "replaces"}
+    assert result["report"] == f"{tiny_bundle.path}/report.html"
+    assert (result["test_accuracy_interval"], result["validation_accuracy"]) == ((0.2, 0.9), 0.5)
     assert (result["bundle"], result["model"]) == (str(tiny_bundle.path), tag)
     assert result["test_accuracy"] == 2 / 3
     text = "\n".join(log_capture.messages)
@@ -45,7 +51,7 @@ def test_a_bundle_becomes_the_latest_and_the_log_shows_its_accuracy(
     assert "pair 2" in text
     assert "pair 3" not in text  # the report shows more
     assert f"report: {tiny_bundle.path}/report.html" in text
-    assert register(tiny_bundle, TEST, Path("pictures"))["replaces"] == tag
+    assert register(tiny_bundle, METRICS, Path("pictures"))["replaces"] == tag
 
 
 def test_a_store_that_cannot_be_written_does_not_lose_the_bundle(

@@ -44,8 +44,9 @@ class TrainingConfig(BaseModel):
         None,
         min_length=1,
         description="folder with one sub-folder per class, or with split folders (train/, val/, "
-        "test/) that have such sub-folders; or a Zip or tar archive of either; demo = generated "
-        "sample pictures of leaves (default: data/ if it exists, otherwise demo)",
+        "test/) that have such sub-folders; or a Zip or tar archive of either; or a table of "
+        "labels (.csv, .tsv, .json, .jsonl); demo = generated sample pictures of leaves (default: "
+        "data/ if it exists, otherwise demo)",
     )
     weights: str | None = Field(
         None,
@@ -100,9 +101,9 @@ class TrainingConfig(BaseModel):
         None,
         min_length=1,
         description="keep all pictures of one source (a video, patient or plant) in the same "
-        "split. GROUP is a .csv file with the columns path and group, or a regular expression for "
-        "paths, such as 'clip\\d+'. The expression's first capture group, or its whole match if it "
-        "has no group, is the name of the source",
+        "split. GROUP is a .csv file with the columns path and group, a column of the table in "
+        "--data, or a regular expression for paths, such as 'clip\\d+'. The expression's first "
+        "capture group, or its whole match if it has no group, is the name of the source",
     )
     flip: Literal["auto", "none", "horizontal", "all"] = Field(
         "auto",

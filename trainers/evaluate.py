@@ -30,7 +30,8 @@ def evaluate(model: str | None, data: Path, output: Path, progress: Progress) ->
 
     Args:
         model: a BentoML tag or the path of a bundle; None = GRAFT_MODEL, or classifier:latest.
-        data: a folder with one sub-folder per class, or an archive of such a folder.
+        data: a folder with one sub-folder per class, an archive of such a folder, or a table of
+            labels.
         output: the folder in which the folder of the evaluation appears.
         progress: shows the progress.
 

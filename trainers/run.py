@@ -83,9 +83,9 @@ def train(
 
     Args:
         plugin: the backbone, FAMILY or FAMILY:VARIANT.
-        data: a folder with one sub-folder per class, or an archive of such a folder. "demo"
-            generates sample pictures of leaves. None means the folder data/ if it exists,
-            otherwise "demo".
+        data: a folder with one sub-folder per class, an archive of such a folder, or a table of
+            labels. "demo" generates sample pictures of leaves. None means the folder data/ if it
+            exists, otherwise "demo".
         verbose: whether to show the log and the progress on stderr.
         options: any other option of the command, with _ instead of -, e.g. fine_tune_epochs=0.
 
@@ -133,7 +133,7 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
     bentoml_home()  # an unusable folder fails now, not after the training
     folder = preparation.choose_folder(config)
     with progress.step("scanning"):
-        files = scanning.scan(folder)
+        files = scanning.scan(folder, config.group)
 
     with (
         workspace(config.output) as work,

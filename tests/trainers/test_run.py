@@ -175,6 +175,29 @@ def test_unusual_pictures_are_decoded_alike_in_training_and_service(
     assert unusual_paths & {row["path"] for row in tested}
 
 
+def test_a_table_of_labels_is_trained_on_like_folders(folder: Path, tmp_path: Path) -> None:
+    files = sorted(folder.glob("*/*.png"))
+    lines = [f"{path.name};{path.parent.name};{index // 2}" for index, path in enumerate(files)]
+    lines = [f"{path.parent.name}/{line}" for path, line in zip(files, lines, strict=True)]
+    table = folder / "labels.csv"
+    table.write_text("\n".join(["Image;Class;Patient", *lines, "red/none.png;red;99"]), "utf-8-sig")
+    options = (*HEAD_ONLY, "--output", tmp_path / "out", "--name", "table")
+    assert run(*QUICK, "--data", table, *options) == 0
+    (path,) = (tmp_path / "out").glob("table-*")
+    metrics = json.loads((path / "metrics.json").read_text())
+    assert metrics["findings"][0]["kind"] == "unreadable"
+    with (path / "split.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["path"]: row["class"] for row in rows} == {
+        path.relative_to(folder).as_posix(): path.parent.name for path in files
+    }
+    splits: dict[str, set[str]] = {}
+    for row in rows:
+        splits.setdefault(row["group"], set()).add(row["split"])
+    assert len(splits) == 21
+    assert all(len(names) == 1 for names in splits.values())
+
+
 def test_the_bundle_is_in_bentomls_store(bundle: Bundle, bentoml_home: Path) -> None:
     tag = f"first:{bundle.manifest.version}"
     assert bentoml.models.get(tag).info.metadata["classes"] == ["blue", "green", "red"]

@@ -1,4 +1,4 @@
-"""A folder or an archive of pictures -> a labelled, checked, split `Dataset`.
+"""A folder, an archive or a table of pictures -> a labelled, checked, split `Dataset`.
 
 In: a path. Out: paths, classes, digests and splits of the pictures, and the files that were left
 out, with the reasons.
@@ -6,5 +6,6 @@ The order of the steps: the command lists the files with `scanning.scan`. `datas
 inspects the pictures and groups duplicates. `grouping` assigns sources. `findings` and
 `dataset.check_classes` check the dataset. `splitting` splits it. In training and comparisons,
 `trainers.cli.preparation` runs all steps after the scan.
-May use: trainers.{cache, config, dataset.folders, progress}, service.{errors, imaging, system}.
+May use: trainers.{cache, config, dataset.folders, dataset.tables, progress},
+service.{errors, imaging, system}.
 """

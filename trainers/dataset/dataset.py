@@ -146,6 +146,7 @@ def load_dataset(scan: Scan, cache: Cache) -> Dataset:
     pictures = [scan.pictures[row] for row in readable]
     digests = [digests[row] for row in readable]
     labels = np.array([scan.classes.index(picture.label) for picture in pictures], np.int64)
+    sources = tuple(picture.group for picture in pictures)
     lines = [
         f"{picture.name} {picture.label} {digest}"
         for picture, digest in zip(pictures, digests, strict=True)
@@ -165,6 +166,7 @@ def load_dataset(scan: Scan, cache: Cache) -> Dataset:
         ),
         data_path=scan.data_path,
         layout=scan.layout,
+        sources=sources if any(sources) else (),
     )
 
 
@@ -180,7 +182,7 @@ def check_classes(dataset: Dataset) -> None:
     if small:
         raise DataError(
             f"{title}: every class needs at least {MIN_PICTURES} readable pictures, but there are "
-            f"fewer in {format_names(small)}: add pictures to each such class, or remove its folder"
+            f"fewer in {format_names(small)}: add pictures to each such class, or remove it"
             + format_left_out(dataset.left_out)
         )
     if len(counts) < 2:
@@ -188,7 +190,7 @@ def check_classes(dataset: Dataset) -> None:
         hint = f"; if the folders inside it are the classes, use {inner[0]}" if inner else ""
         raise DataError(
             f"{title} has only one class (`{next(iter(counts))}`), but a classifier needs at least "
-            f"two: make one sub-folder per class (Graft does not read tables of labels){hint}"
+            f"two: make one sub-folder per class, or a table of labels (labels.csv){hint}"
             + suggest_folder(dataset.title)
             + format_left_out(dataset.left_out)
         )

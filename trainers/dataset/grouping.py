@@ -30,7 +30,9 @@ COLUMNS = ("path", "group")
 
 
 def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
-    """Return the dataset with the source of every picture; without a rule, return it unchanged.
+    """Return the dataset with the source of every picture.
+
+    Without a rule, or if a table of labels has given the sources, the dataset is not changed.
 
     Args:
         dataset: the pictures.
@@ -42,7 +44,7 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
         ConfigError: the table cannot be read, or the regular expression is not valid.
         DataError: the rule finds no source for any picture.
     """
-    if not rule:
+    if not rule or dataset.sources:
         return dataset
     if is_table(rule):
         table = read_table(Path(rule))

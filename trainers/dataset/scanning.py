@@ -1,12 +1,13 @@
-"""Lists the files of a folder or an archive: pictures with their class, and files left out.
+"""Lists the pictures of a folder, an archive or a table, with their classes, and what is left out.
 
-A file counts as a picture if it has the suffix of a format that Graft reads; for other files, the
-first bytes decide. The module `folders.layout` finds the class folders. No picture is decoded here:
-`inspection` does that later.
+In folders, a file counts as a picture if it has the suffix of a format that Graft reads; for other
+files, the first bytes decide. The module `folders.layout` finds the class folders. No picture is
+decoded here: `inspection` does that later.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import UNLABELLED, escape, is_printable, suffix_of
 from trainers.dataset.folders.layout import Layout, detect_layout
 from trainers.dataset.folders.suggestions import suggest_folder
+from trainers.dataset.tables.labels import is_used, read_labels
+from trainers.dataset.tables.locating import locate
+from trainers.dataset.tables.records import is_table
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,15 @@ class PictureFile:
         path: the path of the file.
         name: the path relative to the data folder, with / as separator.
         label: the name of the class.
-        split: a name from SPLITS; "" if the folder does not name a split.
+        split: a name from SPLITS; "" if the folder or the table does not name a split.
+        group: the group that a table names, see --group; "" if it does not name one.
     """
 
     path: Path
     name: str
     label: str
     split: str
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,9 @@ class Scan:
     """The files, classes and layout of a folder.
 
     Attributes:
-        data_path: the folder or the archive, as the user named it.
-        folder: the folder of the files; for an archive, the folder into which it was unpacked.
+        data_path: the folder, the archive or the table, as the user named it.
+        folder: the folder of the files; for an archive, the folder into which it was unpacked; for
+            a table, the folder that it is in.
         pictures: the files that are pictures by suffix or first bytes, in a fixed order.
         classes: the names of the classes, sorted. Each has a file that is meant as a picture, even
             if it is not readable, or a folder that cannot be opened.
@@ -75,15 +82,21 @@ class Scan:
     layout: Layout
 
 
-def scan(data_path: Path) -> Scan:
-    """List the files of a folder, or of a Zip or tar archive, and find their classes.
+def scan(data_path: Path, group: str | None = None) -> Scan:
+    """List the pictures of a folder, of a Zip or tar archive, or of a table, and their classes.
+
+    Args:
+        group: the value of --group; it may be the name of a column of the table.
 
     Raises:
         DataError: the folder is missing, cannot be opened or holds no pictures, the archive cannot
-            be unpacked, or it is not clear which folders are the classes.
+            be unpacked, it is not clear which folders are the classes, or the table cannot be read.
+        OSError: the table cannot be opened.
     """
     if not is_printable(str(data_path)):
         raise DataError(f"--data {escape(str(data_path))} {UNPRINTABLE.reason}")
+    if is_table(data_path) and data_path.exists():
+        return _scan_table(data_path, group)
     folder = open_folder(data_path)
     if reason := why_not_opened(folder):
         raise DataError(f"--data {folder} {reason}; make it readable for this user")
@@ -104,16 +117,52 @@ def scan(data_path: Path) -> Scan:
     return Scan(data_path, folder, pictures, _classes(entries, layout), left_out, layout)
 
 
+def _scan_table(table: Path, group: str | None) -> Scan:
+    """List the pictures of a table of labels."""
+    folder = table.parent
+    labels, note = read_labels(table, group)
+    pictures: dict[str, PictureFile] = {}
+    left_out: list[LeftOut] = []
+    for label, path in zip(labels, locate([label.path for label in labels], folder), strict=True):
+        where = f"({table.name}, {label.place})"
+        if path is None:
+            left_out.append(LeftOut(escape(label.path), f"does not exist {where}", "unreadable"))
+        elif not label.name or label.split == UNLABELLED:
+            left_out.append(LeftOut(escape(label.path), f"has no label {where}"))
+        else:
+            name = os.path.relpath(path, folder) if path.is_relative_to(folder) else str(path)
+            name = Path(name).as_posix()
+            file = PictureFile(path, name, label.name, label.split, label.group)
+            if pictures.setdefault(name, file).label != label.name:
+                raise DataError(
+                    f"--data {table}, {label.place}: the class of {name} is `{label.name}`, but "
+                    f"another line says `{pictures[name].label}`: keep one of them"
+                )
+    if not pictures:
+        raise DataError(
+            f"none of the pictures that {table} names was found below {folder}: write paths "
+            "relative to the folder of the table" + format_left_out(left_out)
+        )
+    files = tuple(pictures[name] for name in sorted(pictures))
+    classes = tuple(sorted({label.name for label in labels if is_used(label)}))
+    return Scan(table, folder, files, classes, tuple(left_out), Layout(notes=(note,)))
+
+
 def open_folder(data_path: Path) -> Path:
-    """Return the folder of the pictures; an archive is unpacked unless the cache has its files.
+    """Return the folder of the pictures.
+
+    For a table, this is the folder that it is in. An archive is unpacked unless the cache has its
+    files.
 
     Raises:
         DataError: the folder is missing, or the archive cannot be unpacked.
     """
+    if is_table(data_path) and data_path.is_file():
+        return data_path.parent
     folder = archives.unpack(data_path) if data_path.is_file() else data_path
     if not folder.is_dir():
         raise DataError(
-            f"there is no folder {folder}; set --data to a folder or archive"
+            f"there is no folder {folder}; set --data to a folder, an archive or a table"
             + suggest_folder(folder)
         )
     return folder

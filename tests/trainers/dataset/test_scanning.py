@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trainers.dataset.folders.errors import DataError
-from trainers.dataset.scanning import LeftOut, Scan, format_left_out, scan
+from trainers.dataset.scanning import LeftOut, Scan, format_left_out, open_folder, scan
 
 DrawFolder = Callable[..., Path]
 
@@ -115,7 +115,7 @@ def test_pictures_outside_class_folders_are_listed_briefly(tmp_path: Path) -> No
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no folder .*nowhere; set --data to a folder or archive"):
+    with pytest.raises(DataError, match=r"no folder .*nowhere; set --data to a folder, an archive"):
         scan(tmp_path / "nowhere")
 
 
@@ -397,3 +397,53 @@ def test_unprintable_names_are_left_out(tmp_path: Path) -> None:
         "d\\x0a/4.jpg",
     )
     assert {file.path: file.reason for file in result.left_out} == dict.fromkeys(names, reason)
+
+
+def write_table(folder: Path, *lines: str) -> Path:
+    (folder / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
+    return folder / "labels.csv"
+
+
+def test_a_table_gives_the_class_split_and_group_of_each_picture(tmp_path: Path) -> None:
+    touch(tmp_path, "data/b/1.jpg", "data/2.jpg", "elsewhere/3.jpg")
+    table = write_table(
+        tmp_path / "data",
+        "path,label,split,patient",
+        "b/1.jpg,dog,test,p1",
+        "2.jpg,cat,,p2",
+        f"{tmp_path}/elsewhere/3.jpg,cat,,",
+        "4.jpg,bird,,",
+        "b/1.jpg,dog,test,p1",
+    )
+    result = scan(table)
+    outside = (tmp_path / "elsewhere/3.jpg").as_posix()
+    assert names(result) == [(outside, "cat", ""), ("2.jpg", "cat", ""), ("b/1.jpg", "dog", "test")]
+    assert [file.group for file in result.pictures] == ["", "p2", "p1"]
+    assert [file.group for file in scan(table, r"\d").pictures] == ["", "", ""]
+    assert result.classes == ("bird", "cat", "dog")
+    reason = "does not exist (labels.csv, line 5)"
+    assert result.left_out == (LeftOut("4.jpg", reason, "unreadable"),)
+    assert (result.folder, result.data_path) == (tmp_path / "data", table)
+    assert open_folder(table) == tmp_path / "data"
+    assert result.layout.notes[0].startswith("the columns of labels.csv: path = `path`")
+
+
+def test_unlabelled_pictures_of_a_table_are_left_out(tmp_path: Path) -> None:
+    touch(tmp_path, "1.jpg", "2.jpg", "3.jpg")
+    table = write_table(tmp_path, "path,label,split", "1.jpg,cat,", "2.jpg,,", "3.jpg,cat,predict")
+    result = scan(table)
+    assert names(result) == [("1.jpg", "cat", "")]
+    assert [file.kind for file in result.left_out] == ["", ""]
+
+
+def test_a_table_without_its_pictures_is_an_error(tmp_path: Path) -> None:
+    table = write_table(tmp_path, "path,label", "1.jpg,cat")
+    with pytest.raises(DataError, match=r"none of the pictures(?s:.)*1\.jpg: does not exist"):
+        scan(table)
+
+
+def test_two_names_of_one_picture_must_have_one_class(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.jpg")
+    table = write_table(tmp_path, "path,label", "a/1.jpg,cat", "1,dog")
+    with pytest.raises(DataError, match=r"line 3: the class of a/1\.jpg is `dog`, but another"):
+        scan(table)

@@ -115,7 +115,7 @@ def test_the_text_has_the_measured_figures(card: MakeCard) -> None:
     assert "| 100.0% contained it, with 2.0 labels on average |" in text
     assert "`cat` (recall 90.0% of 20 test pictures, precision 90.0%)" in text
     assert "Confused most often: `cat` and `dog` (4 mistakes)." in text
-    assert "1,140 pictures of the folder `pets`: 70 for training, 30 for validation" in text
+    assert "1,140 pictures of `pets`: 70 for training, 30 for validation" in text
     assert "whose layers were not changed" in text
     assert "whose last layers were fine-tuned" in card(
         shipped={"phase": "fine-tuning", "is_refitted": False}

@@ -121,5 +121,5 @@ def test_two_bundles_are_compared(make_model: MakeBundle, pictures: Path) -> Non
 
 def test_a_missing_folder_is_an_error(make_model: MakeBundle, tmp_path: Path) -> None:
     new, old = make_model("new"), make_model("old", blind=["blue"])
-    with pytest.raises(DataError, match=r"there is no folder .*set --data to a folder or archive"):
+    with pytest.raises(DataError, match=r"there is no folder .*set --data to a folder, an archive"):
         compare(new, old, tmp_path / "nowhere", Progress(is_quiet=True))

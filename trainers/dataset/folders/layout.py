@@ -160,7 +160,7 @@ def _check_splits_hold_classes(top: Folder) -> None:
 def _no_class_folders(names: Iterable[str], training: str) -> DataError:
     return DataError(
         f"{_format_sorted(names)} hold pictures but no class folders: sort the pictures into one "
-        f"folder per class, e.g. {training}/healthy/1.jpg (Graft does not read tables of labels)"
+        f"folder per class, e.g. {training}/healthy/1.jpg, or set --data to a table of their labels"
     )
 
 

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.tables.columns import Columns, choose_columns
+from trainers.dataset.tables.records import Record
+
+
+def choose(group: str | None = None, **cells: str) -> Columns:
+    return choose_columns(Path("labels.csv"), [Record("line 2", cells)], group)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({"path": "a", "label": "b"}, Columns("path", "label", "", "")),
+        (
+            {"File Name": "a", "CLASS": "b", "Split": "c"},
+            Columns("File Name", "CLASS", "Split", ""),
+        ),
+        (
+            {"label": "x", "class": "y", "image_path": "z", "patient-ID": "1"},
+            Columns("image_path", "label", "", "patient-ID"),
+        ),
+    ],
+)
+def test_columns_are_found_by_the_names_that_people_use(
+    cells: dict[str, str], expected: Columns
+) -> None:
+    assert choose(**cells) == expected
+
+
+def test_group_may_name_a_column_or_a_rule_for_paths() -> None:
+    cells = {"path": "a", "label": "b", "patient": "1", "tree": "2"}
+    assert choose(**cells).group == "patient"
+    assert choose("tree", **cells).group == "tree"
+    assert choose(r"clip\d+", **cells).group == ""
+
+
+def test_columns_of_0_and_1_are_classes() -> None:
+    columns = choose(filename="a.jpg", cat="0", dog="1", weight="7")
+    assert columns.one_hot == ("cat", "dog")
+    assert columns.label_of(Record("line 2", {"cat": "0", "dog": "1.0"})) == "dog"
+    assert columns.label_of(Record("line 2", {"cat": "0", "dog": "0"})) == ""
+    with pytest.raises(ValueError, match=r"several labels \(`cat`, `dog`\)"):
+        columns.label_of(Record("line 2", {"cat": "1", "dog": "1"}))
+    assert columns.label_of(Record("record 3", {"filename": "b.jpg"})) == ""
+    assert str(columns) == "path = `filename`, one for each class (cat, dog)"
+
+
+def test_a_table_without_paths_or_classes_is_an_error() -> None:
+    with pytest.raises(DataError, match=r"no column with the paths.*\(its columns: a\.jpg, cat\)"):
+        choose(**{"a.jpg": "b.jpg", "cat": "dog"})
+    with pytest.raises(DataError, match=r"no column with the classes.*: name it label"):
+        choose(path="a.jpg", colour="red")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from trainers.dataset.tables.json_exports import flatten
+
+COCO = {
+    "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
+    "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+    "annotations": [
+        {"image_id": 7, "category_id": 2, "bbox": [0, 0, 1, 1]},
+        {"image_id": 7, "category_id": 2, "bbox": [2, 2, 1, 1]},
+    ],
+}
+
+
+def choose(*labels: str, cancelled: bool = False) -> dict[str, object]:
+    return {"was_cancelled": cancelled, "result": [{"value": {"choices": list(labels)}}]}
+
+
+def test_coco_gives_each_picture_its_category() -> None:
+    assert list(flatten(COCO)) == [
+        ({"path": "a.jpg", "label": "dog"}, ""),
+        ({"path": "b.jpg", "label": ""}, ""),
+    ]
+
+
+def test_label_studio_gives_each_picture_its_choice() -> None:
+    tasks = [
+        {"data": {"image": "/data/local-files/?d=my%20pictures/a.jpg"}, "annotations": []},
+        {
+            "data": {"image": "upload/b.jpg"},
+            "annotations": [choose("dog", cancelled=True), choose("cat")],
+        },
+    ]
+    assert list(flatten(tasks)) == [
+        ({"path": "my pictures/a.jpg", "label": ""}, ""),
+        ({"path": "upload/b.jpg", "label": "cat"}, ""),
+    ]
+
+
+def test_objects_and_mappings_keep_their_text() -> None:
+    assert list(flatten([{"file": "a.jpg", "class": 3, "tag": None, "choice": ["x"]}])) == [
+        ({"file": "a.jpg", "class": "3", "tag": "", "choice": "x"}, "")
+    ]
+    assert list(flatten({"a.jpg": "cat"})) == [({"path": "a.jpg", "label": "cat"}, "")]
+
+
+def test_several_labels_of_one_picture_are_a_problem() -> None:
+    annotations = [{"image_id": 7, "category_id": number} for number in (1, 2)]
+    ((_, problem), _) = flatten({**COCO, "annotations": annotations})
+    assert problem.startswith("the picture has several labels (`cat`, `dog`)")
+    ((_, problem),) = flatten([{"data": {"image": "a"}, "annotations": [choose("x", "y")]}])
+    assert "(`x`, `y`)" in problem
+
+
+@pytest.mark.parametrize("values", [[1], [{"path": {"x": 1}}], {"a.jpg": ["cat"]}, 5])
+def test_other_json_is_refused(values: object) -> None:
+    with pytest.raises((AttributeError, KeyError, TypeError)):
+        list(flatten(values))

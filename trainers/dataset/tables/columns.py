@@ -1,0 +1,101 @@
+"""Finds out which columns of a table have the path, the class, the split and the group."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.filenames import format_names, normalize
+from trainers.dataset.tables.records import Record
+
+NAMES: Final = {
+    "path": "path file filename file_name filepath file_path image image_path image_name "
+    "image_file img picture photo uri url image_id",
+    "label": "label labels class class_name classname category category_name target tag choice y",
+    "split": "split set subset partition",
+    "group": "group groups source patient patient_id subject subject_id video clip plant",
+}
+"""The names that a column may have, in order of preference; case, spaces, _ and - do not matter."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The names of the columns that are used.
+
+    Attributes:
+        path: the paths of the pictures.
+        label: the classes; "" if each of the columns in `one_hot` stands for a class.
+        split, group: "" if there is no such column.
+        one_hot: columns that are 1 for the pictures of their class, and 0 for all others.
+    """
+
+    path: str
+    label: str
+    split: str
+    group: str
+    one_hot: tuple[str, ...] = ()
+
+    def label_of(self, record: Record) -> str:
+        """Return the class of a record.
+
+        Raises:
+            ValueError: several columns in `one_hot` are 1; the message names them.
+        """
+        if self.label:
+            return record.cells.get(self.label, "")
+        own = [name for name in self.one_hot if record.cells.get(name) in ("1", "1.0")]
+        if len(own) > 1:
+            raise ValueError(
+                f"the picture has several labels ({format_names([f'`{name}`' for name in own])}), "
+                "but Graft trains with one label per picture"
+            )
+        return own[0] if own else ""
+
+    def __str__(self) -> str:
+        names = {"path": self.path, "label": self.label, "split": self.split, "group": self.group}
+        used = [f"{role} = `{name}`" for role, name in names.items() if name]
+        if self.one_hot:
+            used.append(f"one for each class ({format_names(self.one_hot, 3)})")
+        return ", ".join(used)
+
+
+def choose_columns(table: Path, records: Sequence[Record], group: str | None) -> Columns:
+    """Find out what the columns of a table mean, by their names.
+
+    Args:
+        table: the path of the table, for messages.
+        group: the value of --group. If it is the name of a column, this column has the groups. Any
+            other value is a rule for paths, so no column has them.
+
+    Raises:
+        DataError: there is no column with the paths or with the classes.
+    """
+    names = list(records[0].cells)
+    found = {role: _find(names, known.split()) for role, known in NAMES.items()}
+    if group:
+        found["group"] = group if group in names else ""
+    if not found["path"]:
+        raise DataError(
+            f"--data {table} has no column with the paths of the pictures (its columns: "
+            f"{format_names(names)}): the first line must name the columns, e.g. path,label"
+        )
+    others = [name for name in names if name not in found.values()]
+    one_hot = tuple(name for name in others if _is_binary(records, name))
+    if not found["label"] and len(one_hot) < 2:
+        raise DataError(
+            f"--data {table} has no column with the classes (its columns: {format_names(names)}): "
+            "name it label"
+        )
+    return Columns(**found, one_hot=() if found["label"] else one_hot)
+
+
+def _find(names: Sequence[str], known: Sequence[str]) -> str:
+    spellings = {normalize(name): name for name in reversed(names)}
+    return next((spellings[key] for name in known if (key := normalize(name)) in spellings), "")
+
+
+def _is_binary(records: Sequence[Record], name: str) -> bool:
+    return {record.cells.get(name, "") for record in records} <= {"0", "1", "0.0", "1.0"}

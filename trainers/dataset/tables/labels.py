@@ -1,0 +1,85 @@
+"""Makes a label of each record of a table: the path, class, split and group of one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.filenames import SPLIT_WORDS, UNLABELLED, escape, normalize
+from trainers.dataset.tables.columns import Columns, choose_columns
+from trainers.dataset.tables.records import Record, read_records
+
+
+@dataclass(frozen=True)
+class Label:
+    """The label of a picture.
+
+    Attributes:
+        place: where it is in the table, for messages, such as "line 12".
+        path: the path of the picture as the table has it, with / as separator.
+        name: the class; "" if the cell is empty.
+        split: a name from SPLITS, UNLABELLED, or "" if the table does not name a split.
+        group: the group; "" if the table does not name one.
+    """
+
+    place: str
+    path: str
+    name: str
+    split: str
+    group: str
+
+
+def read_labels(table: Path, group: str | None = None) -> tuple[list[Label], str]:
+    """Read the labels of a table.
+
+    Args:
+        group: the value of --group, which may be the name of a column.
+
+    Returns:
+        The labels in the order of the table, and a note about how the table was understood.
+
+    Raises:
+        DataError: the table cannot be read, or a picture has two classes.
+        OSError: the file cannot be opened.
+    """
+    records = read_records(table)
+    columns = choose_columns(table, records, group)
+    labels: dict[str, Label] = {}
+    for record in records:
+        try:
+            label = _make_label(record, columns)
+        except ValueError as error:
+            raise DataError(f"--data {table}, {record.place}: {error}") from error
+        first = labels.setdefault(label.path, label)
+        if first.name != label.name:
+            raise DataError(
+                f"--data {table}, {label.place}: the class of {escape(label.path)} is "
+                f"`{label.name}`, but in {first.place} it is `{first.name}`: keep one of them"
+            )
+    return list(labels.values()), f"the columns of {table.name}: {columns}"
+
+
+def _make_label(record: Record, columns: Columns) -> Label:
+    """Make the label of a record.
+
+    Raises:
+        ValueError: a cell cannot be interpreted; the message is the end of a sentence.
+    """
+    path = record.cells.get(columns.path, "").replace("\\", "/").removeprefix("./")
+    if not path:
+        raise ValueError(f"the cell `{columns.path}` is empty: it must have the path of a picture")
+    split = record.cells.get(columns.split, "")
+    key = normalize(split)
+    if key and key not in SPLIT_WORDS:
+        raise ValueError(
+            f"the split is `{escape(split)}`, but must be train, validation, test or empty"
+        )
+    group = record.cells.get(columns.group, "")
+    name = escape(columns.label_of(record))
+    return Label(record.place, path, name, SPLIT_WORDS.get(key, ""), group)
+
+
+def is_used(label: Label) -> bool:
+    """Whether a picture has a class and is not in a split of unlabelled pictures."""
+    return bool(label.name) and label.split != UNLABELLED

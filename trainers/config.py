@@ -23,6 +23,10 @@ MAX_EPOCHS = 1_000_000
 """Largest allowed number of epochs: TensorFlow counts training steps in 32 bits."""
 
 
+EXPORTS = ("keras", "litert", "openvino")
+"""The formats that --export can add to a bundle."""
+
+
 def is_table(group: str) -> bool:
     """Whether the value of --group is the path of a CSV file rather than a regular expression."""
     return group.lower().endswith(".csv")
@@ -147,6 +151,11 @@ class TrainingConfig(BaseModel):
     resume: bool = Field(
         False, description="continue a stopped run that had the same --name and options"
     )
+    export: str | None = Field(
+        None,
+        description="more formats for the bundle, separated by commas: keras (a Keras model), "
+        "litert (TensorFlow Lite, for phones and small devices), openvino (Intel's runtime)",
+    )
     tensorboard: Path | None = Field(
         None,
         description="write TensorBoard logs of the training of the head and of fine-tuning to this "
@@ -173,6 +182,20 @@ class TrainingConfig(BaseModel):
     def checkpoint(self) -> Path:
         """The file from which fine-tuning is resumed."""
         return self.output / "checkpoints" / self.name / "fine-tuning.npz"
+
+    @field_validator("export")
+    @classmethod
+    def _must_be_formats(cls, value: str | None) -> str | None:
+        names = {name.strip() for name in (value or "").split(",")} - {""}
+        if unknown := sorted(names - set(EXPORTS)):
+            raise ValueError(f"unknown: {', '.join(unknown)}; the formats are {', '.join(EXPORTS)}")
+        return value
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """The formats that `export` adds to the bundle, without ONNX and SavedModel."""
+        names = {name.strip() for name in (self.export or "").split(",")}
+        return tuple(name for name in EXPORTS if name in names)
 
     @field_validator("group")
     @classmethod

@@ -141,11 +141,16 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
     ):
         dataset, findings = preparation.prepare_dataset(files, config, size, cache, progress)
         hardware.prepare(config.seed, config.device, config.precision)
-        from trainers.exporting import bundle_writer, registration  # these import TensorFlow
+        from trainers.exporting import (
+            bundle_writer,
+            export,
+            registration,
+        )  # these import TensorFlow
         from trainers.features.network import Network
         from trainers.phases import transfer_learning
         from trainers.phases.context import TrainingContext
 
+        export.require_packages(config.formats)
         network = Network(backbone, weights, size, config.seed)
         strategy = distribution.choose_strategy()
         dataset = decoding.decode_lazily(dataset, size, cache)

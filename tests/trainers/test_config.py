@@ -109,3 +109,11 @@ def test_a_file_that_yaml_cannot_read_is_refused(tmp_path: Path, content: str) -
 def test_folder_names_may_use_any_writing_system() -> None:
     config = parse(["--plugin", "vgg", "--output", "出力　先", "--data", "می‌خواهم"]).config
     assert (str(config.output), config.data) == ("出力　先", "می‌خواهم")
+
+
+def test_formats_are_separated_by_commas() -> None:
+    assert parse(["--plugin", "vgg"]).config.formats == ()
+    config = parse(["--plugin", "vgg", "--export", "openvino, keras"]).config
+    assert config.formats == ("keras", "openvino")
+    with pytest.raises(ConfigError, match=r"--export .*unknown: coreml; the formats are keras, "):
+        parse(["--plugin", "vgg", "--export", "coreml,keras"])

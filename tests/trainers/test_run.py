@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from service.bundle.store import resolve
 from service.engine.predictor import Predictor
 from service.imaging import decode
 from trainers.dataset.samples import PICTURES_PER_CLASS, draw_samples
-from trainers.exporting import export
+from trainers.exporting import export, formats
 from trainers.run import main
 
 pytestmark = pytest.mark.slow
@@ -198,6 +199,31 @@ def test_a_table_of_labels_is_trained_on_like_folders(folder: Path, tmp_path: Pa
     assert all(len(names) == 1 for names in splits.values())
 
 
+def test_a_bundle_may_have_more_formats(folder: Path, tmp_path: Path) -> None:
+    options = (
+        "--output",
+        tmp_path / "out",
+        "--name",
+        "formats",
+        "--export",
+        "openvino, litert,keras",
+    )
+    assert run(*QUICK, "--data", folder, *HEAD_ONLY, *options) == 0
+    (path,) = (tmp_path / "out").glob("formats-*")
+    manifest = Bundle.read(path).manifest
+    files = {
+        "model.keras",
+        "model.tflite",
+        "openvino/model.xml",
+        "openvino/model.bin",
+        "labels.txt",
+    }
+    assert set(manifest.files) >= files
+    assert (path / "labels.txt").read_text() == "blue\ngreen\nred\n"
+    formats = ["onnx", "saved_model", "keras", "litert", "openvino"]
+    assert list(manifest.parity["max_difference"]) == formats
+
+
 def test_the_bundle_is_in_bentomls_store(bundle: Bundle, bentoml_home: Path) -> None:
     tag = f"first:{bundle.manifest.version}"
     assert bentoml.models.get(tag).info.metadata["classes"] == ["blue", "green", "red"]
@@ -331,10 +357,8 @@ def test_bad_data_ends_with_2_and_leaves_nothing(
 def test_an_export_that_differs_publishes_nothing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bentoml_home: Path
 ) -> None:
-    broken_format = export.Format(
-        "model.onnx", export._write_onnx, lambda path: lambda images: images / 0
-    )
-    monkeypatch.setitem(export.FORMATS, "onnx", broken_format)
+    broken_format = replace(formats.FORMATS["onnx"], open=lambda path: lambda images: images / 0)
+    monkeypatch.setitem(export._ALL_FORMATS, "onnx", broken_format)
     options = ("--data", folder, "--output", tmp_path / "out", "--name", "wrong", *HEAD_ONLY)
     with np.errstate(all="ignore"):
         assert run(*QUICK, *options) == 1

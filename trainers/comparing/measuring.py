@@ -21,7 +21,7 @@ from trainers.config import TrainingConfig
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.filenames import SPLITS
 from trainers.evaluation.metrics import wilson_interval
-from trainers.exporting import export
+from trainers.exporting.formats import OUTPUTS, Source
 from trainers.features import decoding, frozen_features
 from trainers.features.network import Network
 from trainers.heads.head import Head
@@ -95,7 +95,7 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     correct, total = count_correct(context, head)
     classifier = Classifier(backbone, body, network.embedder, head.model, hash_weights(body))
     with progress.step(f"timing {backbone.name}"):
-        content = to_onnx(export.serving_module(classifier).serve, export.OUTPUTS)
+        content = to_onnx(Source(classifier).module.serve, OUTPUTS)
         model = content.SerializeToString()
         timed = images[context.dataset.rows("test")[:MIN_CALLS]]
         inference_ms = median_ms(open_session(model, threads=1), timed)

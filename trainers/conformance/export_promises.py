@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 def check_export(trial: Trial) -> str:
     """Check that a classifier with this backbone can be exported to every format."""
     from trainers.exporting import export
+    from trainers.exporting.formats import FORMATS
 
     export.export(_make_classifier(trial), trial.folder)
-    return f"exported to {' and '.join(export.FORMATS)}"
+    return f"exported to {' and '.join(FORMATS)}"
 
 
 def check_parity(trial: Trial) -> str:

@@ -29,6 +29,7 @@ from trainers.evaluation.metrics import evaluate
 from trainers.evaluation.predictions import predict_split, run_model
 from trainers.exporting import export, heat_maps, thumbnails
 from trainers.exporting.drift_reference import write_drift_reference
+from trainers.exporting.formats import FORMATS
 from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.exporting.temperature import calibrate
 from trainers.model.classifier import Classifier
@@ -39,6 +40,8 @@ from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
 from trainers.reporting import report
 
+LABELS = "labels.txt"
+"""A file with the classes, one per line in the order of the probabilities, for other runtimes."""
 GOLDEN_PICTURES = 8
 """A bundle contains at most this many golden pictures."""
 PARITY_PICTURES = 32
@@ -78,11 +81,16 @@ def write_bundle(
         export.export(classifier, staging, ["onnx"])
     calibrated = calibrate(trained, staging / MODEL, dataset, config.device, progress)
     with progress.step("exporting SavedModel"):
-        export.export(classifier, staging, export.FORMATS.keys() - {"onnx"})
+        export.export(classifier, staging, ["saved_model"])
+    for name in config.formats:
+        with progress.step(f"exporting {name}"):
+            export.export(classifier, staging, [name])
+    if config.formats:
+        (staging / LABELS).write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
     with progress.step("comparing the exports with Keras"):
         rows = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
         images = dataset.images[rows]
-        parity = export.check_parity(classifier, staging, images)
+        parity = export.check_parity(classifier, staging, images, (*FORMATS, *config.formats))
         _write_golden(classifier, dataset, staging)
     with progress.step("exporting heat maps"):
         heat_maps.export(classifier, staging)

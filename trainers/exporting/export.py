@@ -1,78 +1,74 @@
-"""Exports a trained classifier as ONNX and SavedModel, and compares both with the Keras model.
-
-Both formats are made from the same TensorFlow function, which takes uint8 pictures and returns
-embeddings and probabilities. The function runs the model in inference mode.
-"""
+"""Exports a trained classifier in several formats, and compares each with the Keras model."""
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Collection
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.bundle.manifest import MODEL
-from service.engine.onnx_session import open_session
-from service.errors import ParityError
+from service.errors import GraftError, ParityError
+from trainers.exporting.formats import FORMATS, OPTIONAL_FORMATS, Predict, Source
 from trainers.model.classifier import Classifier
-from trainers.model.conversion import to_onnx
 
 PARITY_TOLERANCE = 1e-4
 """The largest allowed difference between a probability from Keras and the same probability from an
 exported format. The most probable class may still differ if the probabilities of two classes
 differ by less than twice this limit."""
 PARITY_BATCHES = (1, 3, 32)
-OUTPUTS = ("probabilities", "embedding")
-
-Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""A prediction function: pictures (N, S, S, 3) uint8 -> probabilities (N, classes) float32."""
+_ALL_FORMATS = {**FORMATS, **OPTIONAL_FORMATS}
 
 
-@dataclass(frozen=True)
-class Format:
-    """An export format: how it is written into a bundle, and how it is loaded for the comparison.
+def require_packages(formats: Collection[str]) -> None:
+    """Check that the packages of these formats are installed.
 
-    Attributes:
-        path: path of the file or folder, relative to the bundle.
-        write: writes the result of `serving_module` to a path.
-        open: loads what `write` has written to a path, and returns its prediction function.
+    Raises:
+        GraftError: a package is missing; the message says how to install it.
     """
+    for name in formats:
+        package, extra = _ALL_FORMATS[name].package, _ALL_FORMATS[name].extra
+        if package and find_spec(package) is None:
+            raise GraftError(
+                f"--export {name} needs a package that is not installed: "
+                f".venv/bin/python -m pip install '.[{extra}]'"
+            )
 
-    path: str
-    write: Callable[[tf.Module, Path], None]
-    open: Callable[[Path], Predict]
 
-
-def export(classifier: Classifier, folder: Path, formats: Collection[str] | None = None) -> None:
+def export(classifier: Classifier, folder: Path, formats: Collection[str] = tuple(FORMATS)) -> None:
     """Write the classifier into `folder`.
 
     Args:
-        formats: keys of FORMATS; None = all.
+        formats: names of formats. Some of them are made from the ONNX model, so it must be first.
 
     Raises:
         ConversionError: the network contains an operation that cannot be converted to ONNX.
         OSError: the disk is full.
     """
-    module = serving_module(classifier)
-    for export_format in (FORMATS[name] for name in formats or FORMATS):
+    source = Source(classifier)
+    for export_format in (_ALL_FORMATS[name] for name in formats):
         try:
-            export_format.write(module, folder / export_format.path)
+            export_format.write(source, folder / export_format.path)
         except tf.errors.ResourceExhaustedError as error:  # TensorFlow's error for a full disk
             raise OSError(errno.ENOSPC, str(error), str(folder)) from error
 
 
-def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]) -> dict[str, Any]:
-    """Compare all formats with the Keras model, in batches of 1, 3 and 32 pictures.
+def check_parity(
+    classifier: Classifier,
+    folder: Path,
+    images: NDArray[np.uint8],
+    formats: Collection[str] = tuple(FORMATS),
+) -> dict[str, Any]:
+    """Compare formats with the Keras model, in batches of 1, 3 and 32 pictures.
 
     Args:
         folder: the folder that `export` has written.
         images: (N, S, S, 3) uint8 pictures, which are repeated if a batch needs more.
+        formats: names of the formats.
 
     Returns:
         A dictionary for the manifest, with `tolerance`, `batch_sizes` and `max_difference`, which
@@ -85,8 +81,8 @@ def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]
     batches = [np.resize(images, (size, *images.shape[1:])) for size in PARITY_BATCHES]
     references = [reference(batch) for batch in batches]
     differences: dict[str, float] = {}
-    for name, export_format in FORMATS.items():
-        predict = export_format.open(folder / export_format.path)
+    for name in formats:
+        predict = _ALL_FORMATS[name].open(folder / _ALL_FORMATS[name].path)
         differences[name] = max(
             _difference(name, expected, predict(batch))
             for batch, expected in zip(batches, references, strict=True)
@@ -123,50 +119,3 @@ def _difference(name: str, expected: NDArray[np.float32], exported: NDArray[np.f
             "Please report this error with the plugin's name and the installed versions"
         )
     return difference
-
-
-def serving_module(classifier: Classifier) -> tf.Module:
-    """Return a TensorFlow module whose attribute `serve` is the function to export.
-
-    The function takes pictures (batch, S, S, 3) uint8, and returns a dictionary with their
-    `embedding` (batch, D) and `probabilities` (batch, classes).
-    """
-    outputs = classifier.build_model()
-    size = outputs.input_shape[1]
-    module = tf.Module()
-    # Only the variables are saved: to save all that a Keras model refers to takes twice as long.
-    module.variables_to_save = [variable.value for variable in outputs.variables]
-
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8, "images")], autograph=False
-    )
-    def serve(images: Any) -> Any:
-        return outputs(tf.cast(images, tf.float32), training=False)
-
-    module.serve = serve
-    return module
-
-
-def _write_saved_model(module: tf.Module, path: Path) -> None:
-    tf.saved_model.save(module, str(path), signatures={"serving_default": module.serve})
-
-
-def _open_saved_model(path: Path) -> Predict:
-    loaded = tf.saved_model.load(str(path))  # the function below keeps it alive, with its variables
-    signature = loaded.signatures["serving_default"]
-    return lambda images: signature(images=tf.constant(images))["probabilities"].numpy()
-
-
-def _write_onnx(module: tf.Module, path: Path) -> None:
-    onnx.save(to_onnx(module.serve, OUTPUTS), path)
-
-
-def _open_onnx(path: Path) -> Predict:
-    session = open_session(path)
-    return lambda images: session.run(["probabilities"], {"images": images})[0]
-
-
-FORMATS = {
-    "onnx": Format(MODEL, _write_onnx, _open_onnx),
-    "saved_model": Format("saved_model", _write_saved_model, _open_saved_model),
-}

@@ -17,7 +17,7 @@ from trainers.dataset.dataset import Dataset
 from trainers.evaluation.calibration import apply_temperature, fit_temperature
 from trainers.evaluation.fidelity import require_faithful
 from trainers.evaluation.predictions import Predictions, predict_split
-from trainers.exporting import export
+from trainers.exporting.formats import OUTPUTS
 from trainers.model.onnx_temperature import divide_logits
 from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
@@ -110,4 +110,4 @@ class _OnnxModel:
         self.provider = str(self._session.get_providers()[0])
 
     def run(self, images: NDArray[np.uint8]) -> ModelOutputs:
-        return ModelOutputs(*self._session.run(export.OUTPUTS, {"images": images}))
+        return ModelOutputs(*self._session.run(OUTPUTS, {"images": images}))

@@ -25,7 +25,7 @@ from trainers.resources.time_budget import TimeBudget
 
 _IRRELEVANT_OPTIONS = {
     *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict", "group"),
-    "keep_thumbnails",
+    *("keep_thumbnails", "export"),
     *("data", "weights", "device"),  # `checkpoint` hashes their contents
 }
 """The options that may have other values when a run is resumed. All other options must stay the

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plugins.registry import resolve
 from service.bundle.external_data import refers_to_external_data
-from service.errors import ParityError
+from service.errors import GraftError, ParityError
 from trainers.exporting import export
 from trainers.heads.head import build_head, fit_standardisation
 from trainers.model.classifier import Classifier, build_embedder, hash_weights
@@ -92,6 +92,16 @@ def test_an_export_that_differs_is_refused(
     (tmp_path / "saved_model").symlink_to(folder / "saved_model")
     with pytest.raises(ParityError, match=r"onnx export differs from Keras: .*allowed: 0\.0001"):
         export.check_parity(classifier, tmp_path, IMAGES)
+
+
+def test_a_missing_package_is_an_error_that_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    export.require_packages(["keras", "litert", "openvino"])
+    monkeypatch.setattr(export, "find_spec", lambda name: None)
+    export.require_packages(["onnx", "keras"])
+    with pytest.raises(GraftError, match=r"--export litert needs .* pip install '\.\[litert\]'"):
+        export.require_packages(["keras", "litert"])
 
 
 def probabilities(*rows: list[float]) -> NDArray[np.float32]:

@@ -116,14 +116,14 @@ def _output(
 ) -> AbstractContextManager[WriteRow]:
     from service.scoring import tables
 
+    judge = functools.partial(predictor.judge, settings=settings)
     if options.csv:
-        judge = functools.partial(predictor.judge, settings=settings)
         return tables.csv_table(options.csv, predictor.classes, judge)
     if hasattr(sys.stdout, "reconfigure"):  # paths may contain bytes that are not valid text
         sys.stdout.reconfigure(errors="backslashreplace")
     if options.json:
         return nullcontext(functools.partial(tables.write_json_line, predictor, settings))
-    return nullcontext(functools.partial(tables.write_line, predictor.classes))
+    return nullcontext(functools.partial(tables.write_line, judge))
 
 
 def _report(message: str) -> None:

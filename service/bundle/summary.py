@@ -81,7 +81,7 @@ def model_warnings(manifest: Manifest) -> Iterator[str]:
     if count < FEW_TEST_PICTURES:
         yield (
             f"only {count} test picture{'s' if count != 1 else ''}: the true accuracy may be "
-            f"anywhere from {low:.2f} to {high:.2f} (measured: {accuracy:.2f}); add pictures "
+            f"anywhere from {low:.0%} to {high:.0%} (measured: {accuracy:.0%}); add pictures "
             "and train again"
         )
     chance = metrics.get("test_majority_share", 1 / classes)

@@ -25,18 +25,20 @@ _TRUST_COLUMNS = ("known", "novelty", "set")
 _FIRST_COLUMNS = ("path", "label", "score")
 
 
-def write_line(classes: Sequence[str], scored: ScoredFile) -> None:
+def write_line(judge: Judge, scored: ScoredFile) -> None:
     """Print a line of text for one file: path, label and score, separated by tabs.
 
-    If the file was not classified, label and score are empty, and a fourth column shows the error.
+    A fourth column follows if the picture is unlike the training pictures, or if the file was not
+    classified: then label and score are empty, and the column shows the error.
     Tabs and line breaks inside a column become spaces, so each picture has exactly one line.
     """
     if scored.classification is None:
         fields = [scored.path, "", "", _error_text(scored)]
     else:
-        probabilities = scored.classification.probabilities
-        best = int(probabilities.argmax())
-        fields = [scored.path, classes[best], f"{probabilities[best]:.4f}"]
+        verdict = judge(scored.classification)
+        label, score = verdict.ranking[0]
+        note = ["unlike the training pictures"] if verdict.is_known is False else []
+        fields = [scored.path, label, f"{score:.4f}", *note]
     print(*(" ".join(field.splitlines()).replace("\t", " ") for field in fields), sep="\t")
 
 

@@ -46,10 +46,14 @@ class Head:
     reason: str = ""
 
     @property
+    def pictures(self) -> str:
+        """What the head was trained on, such as "4 views of each picture"."""
+        return f"{f'{self.views} views' if self.views > 1 else 'one view'} of each picture"
+
+    @property
     def details(self) -> str:
         """How the head was trained, such as "C = 0.01, 4 views of each picture"."""
-        pictures = f"{self.views} views" if self.views > 1 else "one view"
-        return f"C = {self.strength:g}, {pictures} of each picture"
+        return f"C = {self.strength:g}, {self.pictures}"
 
     @property
     def description(self) -> str:

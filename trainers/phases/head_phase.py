@@ -49,8 +49,13 @@ def train_head(context: TrainingContext) -> Head:
     except TimeBudgetSpentError:
         log.info("the time budget is spent: the head is trained on one view of each picture only")
         return first
-    best = select_lowest_loss([first, _train(context, examples)])
-    return replace(best, reason="it was chosen because its loss is lower than with other views")
+    second = _train(context, examples)
+    best, other = (
+        (second, first) if select_lowest_loss([first, second]) is second else (first, second)
+    )
+    return replace(
+        best, reason=f"it was chosen because its loss is lower than with {other.pictures}"
+    )
 
 
 def _train(context: TrainingContext, examples: Examples) -> Head:

@@ -14,6 +14,7 @@ import jinja2
 import markupsafe
 
 from service.bundle.manifest import Manifest
+from service.bundle.summary import DRAWN, model_warnings
 from service.cli.eta import format_duration
 from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
@@ -52,6 +53,7 @@ def write(
             measured_sections(manifest, metrics, dataset, predictions),
             suspects=gallery.suspects(metrics["suspects"], dataset, MAX_SUSPECTS),
             learning_curve=curves.learning_curve(metrics["learning_curve"]),
+            warnings=[text for text in model_warnings(manifest) if DRAWN not in text],
             balance=tables.weight_effect(metrics),
             curves=list(curves.training_curves(metrics)),
             counts=splitting.describe(dataset),

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,18 +32,24 @@ def judge(classification: Classification) -> Verdict:
 
 
 def test_a_line_has_path_label_and_score(capsys: pytest.CaptureFixture[str]) -> None:
-    write_line(CLASSES, GOOD)
+    write_line(judge, GOOD)
     assert capsys.readouterr().out == "a, b.jpg\terror\t0.6250\n"
 
 
+def test_the_line_of_an_unknown_picture_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    write_line(lambda classification: replace(judge(classification), novelty=0.96), GOOD)
+    line = "a, b.jpg\terror\t0.6250\tunlike the training pictures\n"
+    assert capsys.readouterr().out == line
+
+
 def test_the_line_of_a_bad_picture_has_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    write_line(CLASSES, BAD)
+    write_line(judge, BAD)
     reason = "unreadable_file: the file cannot be read: it is gone"
     assert capsys.readouterr().out == f"c.jpg\t\t\t{reason}\n"
 
 
 def test_a_path_cannot_break_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    write_line(CLASSES, ScoredFile("a\tb\nc.jpg", GOOD.classification))
+    write_line(judge, ScoredFile("a\tb\nc.jpg", GOOD.classification))
     assert capsys.readouterr().out == "a b c.jpg\terror\t0.6250\n"
 
 

@@ -93,8 +93,8 @@ def test_without_results_the_reason_is_recorded(dataset: Dataset, tmp_path: Path
 
 
 def test_the_log_has_one_line() -> None:
-    assert str(Advice(all_suspects(), CURVE)) == "150 of 150 labels may be wrong; A sentence."
+    assert str(Advice(all_suspects(), CURVE)) == "150 of 150 labels may be wrong. A sentence."
     assert str(Advice.unknown("it rains")) == (
-        "labels were not examined, because it rains; What more pictures would bring is unknown, "
+        "labels were not examined, because it rains. What more pictures would bring is unknown, "
         "because it rains."
     )

@@ -2,6 +2,7 @@
 // One picture and its answer: the verdict in words, then the bars.
 
 const THUMB_PIXELS = 224;
+const SURE_SCORE = 0.8; // scores are calibrated: below, more than 1 of 5 answers is wrong
 let lastDrawn = Promise.resolve(); // pictures are decoded one after another, and only those in view
 const inView = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
@@ -49,14 +50,15 @@ function showAnswer(item, answer) {
   showState(item, "done", note);
   row.dataset.verdict = kind;
   row.querySelector(".best .label").textContent = text;
-  row.querySelector(".best .score").textContent = kind === "sure" ? percent(answer.score) : "";
+  row.querySelector(".best .score").textContent = kind === "sure" || kind === "likely" ? percent(answer.score) : "";
   row.querySelector(".bars").replaceChildren(...answer.top.map((share) => makeBar(share, answer.set)));
   for (const part of [".best", ".bars", ".why"]) row.querySelector(part).hidden = false;
 }
 
-function verdict({ label, known, set }) {
+function verdict({ label, score, known, set }) {
   if (known === false) return { kind: "unknown", text: "unlike anything it was trained on", note: `closest: ${label}` };
   if (set?.length > 1) return { kind: "unsure", text: `not sure: ${alternatives(set)}`, note: "" };
+  if (score < SURE_SCORE) return { kind: "likely", text: `probably ${label}`, note: "" };
   return { kind: "sure", text: label, note: "" };
 }
 

@@ -20,7 +20,7 @@ function showSummary() {
 }
 
 function totals(done, failed) {
-  const found = { sure: new Map(), unsure: 0, unknown: 0 };
+  const found = { sure: new Map(), likely: 0, unsure: 0, unknown: 0 };
   for (const { answer } of done) {
     const { kind } = verdict(answer);
     if (kind === "sure") found.sure.set(answer.label, (found.sure.get(answer.label) ?? 0) + 1);
@@ -30,6 +30,7 @@ function totals(done, failed) {
   const parts = classes.slice(0, MOST_CLASSES).map(([label, number]) => `${number.toLocaleString("en")} ${label}`);
   const others = classes.slice(MOST_CLASSES).reduce((sum, [, number]) => sum + number, 0);
   if (others) parts.push(`${others.toLocaleString("en")} in ${count(classes.length - MOST_CLASSES, "other class", "other classes")}`);
+  if (found.likely) parts.push(`${found.likely} only probable`);
   if (found.unsure) parts.push(`${found.unsure} not sure`);
   if (found.unknown) parts.push(`${found.unknown} unlike the training pictures`);
   const temporary = failed.filter(({ isTemporary }) => isTemporary).length;
@@ -48,9 +49,8 @@ function arrange() { // the pictures that were added last come first
   focused.focus({ preventScroll: true }); // moving an element takes the focus away from it
 }
 
-function rank({ answer }) { // files without an answer, then unknown pictures, then all others
-  if (!answer) return 0;
-  return answer.known === false ? 1 : 2;
+function rank({ answer }) { // files without an answer come first
+  return answer ? ["unknown", "unsure", "likely", "sure"].indexOf(verdict(answer).kind) : -1;
 }
 
 function score({ answer }) { return answer?.score ?? 0; }

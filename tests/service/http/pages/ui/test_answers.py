@@ -59,8 +59,10 @@ def test_pictures_are_classified_and_a_bad_one_fails_alone(open_ui: Open, draw: 
 @pytest.mark.parametrize(
     ("changes", "kind", "verdict", "spoken"),
     [
-        ({}, "sure", "daisy", "daisy, 25.0%"),
-        ({"set": ["daisy"], "known": True}, "sure", "daisy", "daisy, 25.0%"),
+        ({"score": 0.81}, "sure", "daisy", "daisy, 81.0%"),
+        ({"score": 0.8, "set": ["daisy"], "known": True}, "sure", "daisy", "daisy, 80.0%"),
+        ({}, "likely", "probably daisy", "probably daisy, 25.0%"),
+        ({"set": ["daisy"], "known": True}, "likely", "probably daisy", "probably daisy, 25.0%"),
         ({"set": ["daisy", "rose"]}, "unsure", "not sure: daisy or rose", ""),
         ({"set": ["daisy", "rose", "tulip"]}, "unsure", "not sure: daisy, rose or tulip", ""),
         ({"set": ["a", "b", "c", "d"], "known": True}, "unsure", "not sure: one of 4 classes", ""),
@@ -84,8 +86,9 @@ def test_the_verdict_comes_first_in_words(
     expect(page.locator(".best .label")).to_have_text(verdict)
     expect(page.locator(".row")).to_have_attribute("data-verdict", kind)
     sign = page.locator(".best .label").evaluate("e => getComputedStyle(e, '::before').content")
-    assert sign[1] == {"sure": "✓", "unsure": "?", "unknown": "≠"}[kind]
+    assert sign[1] == {"sure": "✓", "likely": "~", "unsure": "?", "unknown": "≠"}[kind]
     pattern = {"sure": ("none", "0px"), "unsure": ("gradient", "0px"), "unknown": ("none", "px")}
+    pattern["likely"] = pattern["unsure"]
     image, border = (
         page.locator(".track span").first.evaluate(f"e => getComputedStyle(e).{name}")
         for name in ("backgroundImage", "borderTopWidth")

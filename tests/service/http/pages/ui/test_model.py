@@ -49,12 +49,12 @@ def test_the_accuracy_is_a_sentence(
     page = open_ui()
     metrics = {"test_accuracy": accuracy, "test_pictures": pictures}
     interval = {"test_accuracy_low": 0.808, "test_accuracy_high": 0.921}
-    data = {"source": "pictures of a folder", "pictures": 1234}
+    data = {"source": "pictures of a folder", "pictures": 1234 + pictures}
     mock_model(page, metrics={**metrics, **interval}, data=data)
     expect(page.locator("#quality")).to_have_text(f"{sentence} on pictures it had not seen")
     expect(page.locator("#facts")).to_have_text(
         f"Tested on {pictures:,} pictures; in the long run, probably 81 to 92 of 100. "
-        "Trained on 2 January 2026 with 1,234 pictures."
+        "Trained on 2 January 2026 with 1,234 other pictures."
     )
 
 

@@ -42,9 +42,11 @@ def test_the_summary_counts_what_was_found(open_ui: Open, draw: Any) -> None:
     tulip, daisy = result("tulip", 0.9, known=True), result("daisy", 0.9)
     unsure = result("daisy", 0.5, known=True, set=["daisy", "tulip"])
     unknown = result("daisy", 0.5, known=False, set=["daisy", "tulip"])
-    show(page, draw, tulip, daisy, tulip, unsure, unknown, unknown, ERROR)
+    likely = result("daisy", 0.7, known=True, set=["daisy"])
+    show(page, draw, tulip, daisy, tulip, likely, unsure, unknown, unknown, ERROR)
     expect(page.get_by_role("status")).to_have_text(
-        "7 pictures: 2 tulip, 1 daisy, 1 not sure, 2 unlike the training pictures, 1 not readable"
+        "8 pictures: 2 tulip, 1 daisy, 1 only probable, 1 not sure, "
+        "2 unlike the training pictures, 1 not readable"
     )
 
 
@@ -65,6 +67,15 @@ def test_doubtful_pictures_come_first(open_ui: Open, draw: Any) -> None:
     choose(page, picture("new.jpg", draw()))  # the results repeat: daisy, 0.9
     expect(page.get_by_role("status")).to_contain_text("5 pictures")
     assert names(page) == ["new.jpg", "2.jpg", "3.jpg", "1.jpg", "0.jpg"]
+
+
+def test_verdicts_count_more_than_scores_in_the_order(open_ui: Open, draw: Any) -> None:
+    page = open_ui()
+    unsure = result("daisy", 0.7, set=["daisy", "tulip"])
+    unknown = result("daisy", 0.99, known=False)
+    likely = [result("daisy", score, set=["daisy"]) for score in (0.6, 0.5)]
+    show(page, draw, result("daisy", 0.9), *likely, unsure, unknown)
+    assert names(page) == ["4.jpg", "3.jpg", "2.jpg", "1.jpg", "0.jpg"]
 
 
 def test_the_focus_stays_on_a_picture_that_moves(open_ui: Open, draw: Any) -> None:

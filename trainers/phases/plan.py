@@ -8,8 +8,9 @@ from typing import Any
 from trainers.config import TrainingConfig
 from trainers.heads.head import Head
 
-MIN_PICTURES_PER_CLASS = 10
-"""With fewer training pictures per class on average, fine-tuning overfits."""
+MIN_PICTURES_PER_CLASS = 60
+"""With fewer training pictures per class on average, fine-tuned networks were less accurate than
+heads on average (docs/decisions/training.md), because they memorise the pictures."""
 LAYERS, MAX_EPOCHS, LEARNING_RATE = 20, 10, 3e-4
 """Defaults of fine-tuning: number of layers, largest number of epochs, initial learning rate."""
 ENOUGH_PICTURES_SEEN, MIN_EPOCHS = 50_000, 3

@@ -29,6 +29,7 @@ def test_reasons_are_three_lines() -> None:
 
 
 def test_fine_tuning_follows_with_enough_pictures_and_mistakes() -> None:
+    assert plan(Conditions(300, 5, 60, math.inf)).epochs > 0
     chosen = plan()
     assert chosen.epochs > 0
     assert "the head gets 15 of 150 validation pictures wrong" in chosen.reasons[1]
@@ -37,7 +38,7 @@ def test_fine_tuning_follows_with_enough_pictures_and_mistakes() -> None:
 @pytest.mark.parametrize(
     ("conditions", "accuracy", "reason"),
     [
-        (Conditions(40, 5, 10, math.inf), 0.8, "fewer than 10 training pictures per class"),
+        (Conditions(299, 5, 60, math.inf), 0.8, "fewer than 60 training pictures per class"),
         (MANY, 1.0, "no mistake"),
         (Conditions(700, 5, 150, -1.0), 0.9, "time budget was spent"),
     ],

@@ -87,13 +87,13 @@ artifacts/peers/.ready artifacts/peers-mlserver/.ready: artifacts/%/.ready: benc
 	-artifacts/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< && touch $@
 
 bench-serving: setup bench-peers ## compare the service with other servers, and with a loop without a server (10 minutes; needs wrk)
-	$(RUN) -m benchmarks.serving.run $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
+	$(RUN) -m benchmarks.serving.run $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --strategy features --name bench --quiet)
 
 bench-predict: setup ## compare service.predict with plain loops that do the same work
-	$(RUN) benchmarks/predict.py $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
+	$(RUN) benchmarks/predict.py $$($(RUN) -m trainers.run --plugin mobilenet:v2-1.0 --weights none --data demo --strategy features --name bench --quiet)
 
 bench-rolling: setup ## restart two replicas behind nginx 20 times under load, and count lost requests (needs nginx)
-	$(RUN) -m benchmarks.rolling $$($(RUN) -m trainers.run --plugin pocket --data demo --fine-tune-epochs 0 --epochs 1 --name bench --quiet)
+	$(RUN) -m benchmarks.rolling $$($(RUN) -m trainers.run --plugin pocket --data demo --strategy features --name bench --quiet)
 
 bench-trust: setup ## measure how far answers can be trusted, over 10 seeds: make bench-trust PLUGIN=NAME WEIGHTS=FILE DATA=FOLDER FOREIGN=FOLDER (an hour)
 	$(RUN) -m benchmarks.trust $(PLUGIN) $(WEIGHTS) $(DATA) $(FOREIGN)

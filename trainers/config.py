@@ -24,7 +24,7 @@ MAX_EPOCHS = 1_000_000
 
 
 EXPORTS = ("keras", "litert", "openvino")
-"""The formats that --export can add to a bundle."""
+"""The formats that --export can add to a bundle: the keys of `formats.OPTIONAL_FORMATS`."""
 
 
 def is_table(group: str) -> bool:
@@ -153,8 +153,8 @@ class TrainingConfig(BaseModel):
     )
     export: str | None = Field(
         None,
-        description="more formats for the bundle, separated by commas: keras (a Keras model), "
-        "litert (TensorFlow Lite, for phones and small devices), openvino (Intel's runtime)",
+        description="more formats for the bundle, separated by commas. keras: a Keras model; "
+        "litert: TensorFlow Lite, for phones and small devices; openvino: for Intel's runtime",
     )
     tensorboard: Path | None = Field(
         None,
@@ -183,10 +183,18 @@ class TrainingConfig(BaseModel):
         """The file from which fine-tuning is resumed."""
         return self.output / "checkpoints" / self.name / "fine-tuning.npz"
 
+    @field_validator("export", mode="before")
+    @classmethod
+    def _join_list(cls, value: Any) -> Any:
+        """Accept a list of names in a configuration file."""
+        return ",".join(map(str, value)) if isinstance(value, list) else value
+
     @field_validator("export")
     @classmethod
     def _must_be_formats(cls, value: str | None) -> str | None:
         names = {name.strip() for name in (value or "").split(",")} - {""}
+        if value is not None and not names:
+            raise ValueError(f"is empty; the formats are {', '.join(EXPORTS)}")
         if unknown := sorted(names - set(EXPORTS)):
             raise ValueError(f"unknown: {', '.join(unknown)}; the formats are {', '.join(EXPORTS)}")
         return value
@@ -207,7 +215,7 @@ class TrainingConfig(BaseModel):
         return value
 
     def folder(self) -> Path | None:
-        """The folder or archive to train on; None means the generated sample pictures."""
+        """The folder, archive or table to train on; None means the generated sample pictures."""
         if self.data is None:
             return DEFAULT_FOLDER if DEFAULT_FOLDER.is_dir() else None
         return None if self.data == DEMO else Path(self.data)

@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         type=non_empty,
         default="data",
         metavar="DIR",
-        help="the folder or archive of pictures that the models were trained on; demo = the "
+        help="the folder, archive or table of pictures that the models were trained on; demo = the "
         "generated sample pictures (default: data)",
     )
     parser.add_argument(

@@ -128,7 +128,7 @@ def test_test_classes_without_training_pictures_are_refused(
         (folder / f"train/cat/{number}.jpg").rename(folder / f"test/{label}/{number}.jpg")
     assert check(folder) == 2
     errors = capsys.readouterr().err
-    assert f"class `{label}` of {folder} has no pictures in train/" in errors
+    assert f"class `{label}` of {folder} has no training pictures" in errors
     assert advice in errors
 
 

@@ -117,3 +117,11 @@ def test_formats_are_separated_by_commas() -> None:
     assert config.formats == ("keras", "openvino")
     with pytest.raises(ConfigError, match=r"--export .*unknown: coreml; the formats are keras, "):
         parse(["--plugin", "vgg", "--export", "coreml,keras"])
+    with pytest.raises(ConfigError, match=r"--export .*is empty"):
+        parse(["--plugin", "vgg", "--export", " ,"])
+
+
+def test_formats_may_be_a_list_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("plugin: vgg\nexport: [keras, litert]\n")
+    config = parse(["--config", str(tmp_path / "run.yaml")]).config
+    assert config.formats == ("keras", "litert")

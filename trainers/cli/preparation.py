@@ -25,7 +25,7 @@ from trainers.progress import Progress, log
 
 
 def choose_folder(config: TrainingConfig) -> Path:
-    """Return the folder or archive to train on.
+    """Return the folder, archive or table to train on.
 
     If --data is `demo`, or if it is not given and there is no folder data/, this is the folder of
     the sample pictures. They are drawn unless the cache already has them.

@@ -72,8 +72,9 @@ class Figures:
 
     Attributes:
         image_size: side of the input in pixels.
-        validation_accuracy: accuracy, 0 to 1, on the validation pictures. If there are too few of
-            them, it is the accuracy in cross-validation. The recommendation is based on it.
+        validation_accuracy: accuracy, 0 to 1, in cross-validation on the training and validation
+            pictures, or on the validation pictures if there are many. The recommendation is based
+            on it.
         validation_pictures: the number of pictures on which `validation_accuracy` was measured.
         test_accuracy: accuracy on the test pictures, 0 to 1. It does not affect the recommendation.
         test_interval: the 95% confidence interval of the test accuracy, 0 to 1.

@@ -44,7 +44,10 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
         ConfigError: the table cannot be read, or the regular expression is not valid.
         DataError: the rule finds no source for any picture.
     """
-    if not rule or dataset.sources:
+    if dataset.sources:
+        _log_sources(dataset.sources, "the table of labels")
+        return dataset
+    if not rule:
         return dataset
     if is_table(rule):
         table = read_table(Path(rule))
@@ -56,24 +59,33 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
             message = f"--group (={rule!r}): not a valid regular expression: {error}"
             raise ConfigError(message) from error
         sources = tuple(match_source(rule, path) for path in dataset.paths)
-    counts = Counter(filter(None, sources))
-    if not counts:
+    if not any(sources):
         raise DataError(
             f"--group (={rule!r}) finds no source for any of the {len(sources):,} pictures: it "
             f"must {'list' if is_table(rule) else 'match'} paths such as "
-            f"{format_names(list(dataset.paths), 2)}"
+            f"{format_names(list(dataset.paths), 2)}, or name a column of the table in --data"
         )
+    _log_sources(sources, "--group")
+    return replace(dataset, sources=sources)
+
+
+def _log_sources(sources: Sequence[str], origin: str) -> None:
+    """Log how many sources were found, and warn about pictures without one.
+
+    Args:
+        origin: what names the sources, as the first word of the message.
+    """
+    counts = Counter(filter(None, sources))
     log.info(
-        "--group finds %d source%s, such as %s; number of pictures in the largest: %d",
-        *(len(counts), "" if len(counts) == 1 else "s"),
+        "%s finds %d source%s, such as %s; number of pictures in the largest: %d",
+        *(origin, len(counts), "" if len(counts) == 1 else "s"),
         *(format_names([f"`{name}`" for name in counts], 3), max(counts.values())),
     )
     if without := sources.count(""):
         log.warning(
-            "--group finds no source for %d picture%s: each of them counts as a separate source",
-            *(without, "" if without == 1 else "s"),
+            "%s finds no source for %d picture%s: each of them counts as a separate source",
+            *(origin, without, "" if without == 1 else "s"),
         )
-    return replace(dataset, sources=sources)
 
 
 def match_source(pattern: str, path: str) -> str:

@@ -19,9 +19,11 @@ from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import UNLABELLED, escape, is_printable, suffix_of
 from trainers.dataset.folders.layout import Layout, detect_layout
 from trainers.dataset.folders.suggestions import suggest_folder
-from trainers.dataset.tables.labels import is_used, read_labels
+from trainers.dataset.tables.labels import Label, read_labels
 from trainers.dataset.tables.locating import locate
 from trainers.dataset.tables.records import is_table
+
+_SPREADSHEETS = (".xlsx", ".xls", ".ods")
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class PictureFile:
 
     Attributes:
         path: the path of the file.
-        name: the path relative to the data folder, with / as separator.
+        name: the path relative to the data folder, with / as separator; absolute if a table names a
+            file outside its folder.
         label: the name of the class.
         split: a name from SPLITS; "" if the folder or the table does not name a split.
         group: the group that a table names, see --group; "" if it does not name one.
@@ -95,7 +98,7 @@ def scan(data_path: Path, group: str | None = None) -> Scan:
     """
     if not is_printable(str(data_path)):
         raise DataError(f"--data {escape(str(data_path))} {UNPRINTABLE.reason}")
-    if is_table(data_path) and data_path.exists():
+    if is_table(data_path) and data_path.is_file():
         return _scan_table(data_path, group)
     folder = open_folder(data_path)
     if reason := why_not_opened(folder):
@@ -121,31 +124,49 @@ def _scan_table(table: Path, group: str | None) -> Scan:
     """List the pictures of a table of labels."""
     folder = table.parent
     labels, note = read_labels(table, group)
-    pictures: dict[str, PictureFile] = {}
+    found: dict[str, tuple[Label, Path]] = {}
     left_out: list[LeftOut] = []
     for label, path in zip(labels, locate([label.path for label in labels], folder), strict=True):
-        where = f"({table.name}, {label.place})"
-        if path is None:
-            left_out.append(LeftOut(escape(label.path), f"does not exist {where}", "unreadable"))
-        elif not label.name or label.split == UNLABELLED:
-            left_out.append(LeftOut(escape(label.path), f"has no label {where}"))
-        else:
-            name = os.path.relpath(path, folder) if path.is_relative_to(folder) else str(path)
-            name = Path(name).as_posix()
-            file = PictureFile(path, name, label.name, label.split, label.group)
-            if pictures.setdefault(name, file).label != label.name:
-                raise DataError(
-                    f"--data {table}, {label.place}: the class of {name} is `{label.name}`, but "
-                    f"another line says `{pictures[name].label}`: keep one of them"
-                )
-    if not pictures:
-        raise DataError(
-            f"none of the pictures that {table} names was found below {folder}: write paths "
-            "relative to the folder of the table" + format_left_out(left_out)
-        )
-    files = tuple(pictures[name] for name in sorted(pictures))
-    classes = tuple(sorted({label.name for label in labels if is_used(label)}))
-    return Scan(table, folder, files, classes, tuple(left_out), Layout(notes=(note,)))
+        reason, kind = _why_not_used(label, path)
+        if reason:
+            where = f" ({table.name}, {label.place})" if kind else ""
+            left_out.append(LeftOut(escape(label.path), f"{reason}{where}", kind))
+            continue
+        name = _relative(Path(path), folder)
+        first, _ = found.setdefault(name, (label, Path(path)))
+        if (first.name, first.split, first.group) != (label.name, label.split, label.group):
+            raise DataError(
+                f"--data {table}, {label.place}: {escape(name)} has another class, split or group "
+                f"than in {first.place}: keep one of them"
+            )
+    if not found:
+        raise DataError(f"{table} has no picture to use" + format_left_out(left_out))
+    pictures = tuple(
+        PictureFile(path, name, label.name, label.split, label.group)
+        for name, (label, path) in sorted(found.items())
+    )
+    used = [label for label in labels if label.split != UNLABELLED]
+    classes = tuple(sorted({label.name for label in used} - {""}))
+    return Scan(table, folder, pictures, classes, tuple(left_out), Layout(notes=(note,)))
+
+
+def _why_not_used(label: Label, path: Path | str) -> tuple[str, str]:
+    """Return why a picture of a table is left out, and the kind of finding; "" if it is not."""
+    if not label.name:
+        return "has no label", ""
+    if label.split == UNLABELLED:
+        return "is in a split of unlabelled pictures", ""
+    if isinstance(path, str):
+        return path, "unreadable"
+    return ("", "") if is_printable(str(path)) else (UNPRINTABLE.reason, UNPRINTABLE.kind)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """Return the path of a picture relative to the folder, or absolute if it is not in there."""
+    # Links are not followed, because a link in the folder belongs to it.
+    absolute, parent = (Path(os.path.normpath(Path.cwd() / each)) for each in (path, folder))
+    inside = absolute.is_relative_to(parent)
+    return (absolute.relative_to(parent) if inside else absolute).as_posix()
 
 
 def open_folder(data_path: Path) -> Path:
@@ -159,11 +180,13 @@ def open_folder(data_path: Path) -> Path:
     """
     if is_table(data_path) and data_path.is_file():
         return data_path.parent
+    if data_path.suffix.lower() in _SPREADSHEETS:
+        raise DataError(f"--data {data_path} is a spreadsheet: save the table as CSV in UTF-8")
     folder = archives.unpack(data_path) if data_path.is_file() else data_path
     if not folder.is_dir():
         raise DataError(
-            f"there is no folder {folder}; set --data to a folder, an archive or a table"
-            + suggest_folder(folder)
+            f"there is no {'file' if is_table(folder) else 'folder'} {folder}; set --data to a "
+            "folder, an archive or a table" + suggest_folder(folder)
         )
     return folder
 

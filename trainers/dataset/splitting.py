@@ -58,7 +58,7 @@ def split(dataset: Dataset, seed: int) -> Dataset:
     for index, label in enumerate(dataset.classes):
         if index not in dataset.labels[free]:
             raise DataError(
-                f"class `{label}` of {dataset.title} has no pictures in train/, but every class "
+                f"class `{label}` of {dataset.title} has no training pictures, but every class "
                 f"needs some{_suggest_rename(dataset, label, set(dataset.labels[free]))}"
             )
     names = np.array([*missing, "train"], dtype=object)
@@ -69,8 +69,8 @@ def split(dataset: Dataset, seed: int) -> Dataset:
             f"{dataset.title}: no picture is left for the test: "
             + (coarse and f"{coarse}; or ")
             + f"add pictures until a class has at least 2 different "
-            f"{'sources (--group)' if dataset.sources else 'pictures'} for training, or add a "
-            "folder test/"
+            f"{'sources (--group)' if dataset.sources else 'pictures'} for training, or name test "
+            "pictures, by a folder test/ or in the column split of a table"
         )
     _log_drawn_splits(dataset, splits, missing)
     return dataset.with_splits(tuple(splits))
@@ -160,8 +160,8 @@ def _log_drawn_splits(dataset: Dataset, splits: NDArray[np.object_], drawn: Sequ
         count = int((splits == name).sum())
         if "train" in dataset.splits:
             log.info(
-                "there is no folder %s/: part of train/ is used for %s (number of pictures: %d)",
-                name,
+                "the data names no pictures for %s: a part of those for training is used (number "
+                "of pictures: %d)",
                 name,
                 count,
             )

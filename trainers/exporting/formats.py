@@ -1,6 +1,7 @@
 """The export formats: how each is written into a bundle, and how it is loaded for the comparison.
 
-To add a format, add its two functions, and a line to FORMATS or OPTIONAL_FORMATS.
+To add a format, add its two functions and a line to OPTIONAL_FORMATS, and its name to EXPORTS in
+`trainers.config`.
 """
 
 from __future__ import annotations

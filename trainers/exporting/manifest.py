@@ -110,7 +110,8 @@ def find_licence(dataset: Dataset) -> str | None:
     Returns:
         The path, relative to the data folder; None if there is none.
     """
-    paths = [PurePosixPath(file.path) for file in dataset.left_out]
+    names = [path.name for path in dataset.folder.iterdir()]  # a table does not name the file
+    paths = [PurePosixPath(path) for path in (*names, *(file.path for file in dataset.left_out))]
     licences = [
         path
         for path in paths

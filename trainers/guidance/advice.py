@@ -39,7 +39,7 @@ class Advice:
         labels = f"{len(suspects.rows)} of {suspects.examined:,} labels may be wrong"
         if suspects.reason:
             labels = f"labels were not examined, because {suspects.reason}"
-        return f"{labels.removesuffix('.')}. {self.curve.summary}"
+        return f"{labels}. {self.curve.summary}"
 
     def record(self, dataset: Dataset) -> dict[str, Any]:
         """Return `suspects` and `learning_curve` for metrics.json."""

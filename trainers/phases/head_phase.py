@@ -49,10 +49,11 @@ def train_head(context: TrainingContext) -> Head:
     except TimeBudgetSpentError:
         log.info("the time budget is spent: the head is trained on one view of each picture only")
         return first
-    second = _train(context, examples)
-    best, other = (
-        (second, first) if select_lowest_loss([first, second]) is second else (first, second)
-    )
+    heads = [first, _train(context, examples)]
+    best = select_lowest_loss(heads)
+    if not best.selection_result.is_known:
+        return best
+    (other,) = (head for head in heads if head is not best)
     return replace(
         best, reason=f"it was chosen because its loss is lower than with {other.pictures}"
     )

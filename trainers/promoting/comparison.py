@@ -124,7 +124,7 @@ def compare(new: Bundle, old: Bundle, data: Path, progress: Progress) -> Compari
     """Compare two models on the test pictures of either that are new to both.
 
     Args:
-        data: the folder or archive of the pictures that the models were trained on.
+        data: the folder, archive or table of the pictures that the models were trained on.
 
     Raises:
         GraftError: a model cannot be loaded, or there is no picture to compare them with.

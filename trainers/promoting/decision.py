@@ -29,7 +29,7 @@ def promote(
     Args:
         over: the old model, as a BentoML tag or the path of a bundle; None means the champion, or
             the newest other model if there is no champion yet.
-        data: the folder or archive of the pictures that the models were trained on.
+        data: the folder, archive or table of the pictures that the models were trained on.
         accept_class_losses: promote the new model even if a class clearly loses.
 
     Returns:

@@ -7,6 +7,7 @@ import pytest
 
 from plugins.base import WeightsError
 from trainers.comparing import measuring
+from trainers.heads.head import Head
 from trainers.phases import flip_selection, head_phase
 from trainers.phases.context import TrainingContext
 
@@ -18,10 +19,21 @@ def test_the_figures_equal_those_of_the_head_phase(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "MIN_SECONDS", 0.0)
-    context = start()
+    context, refitted = start(), []
+    refit = measuring.refitting.refit
+
+    def record(context: TrainingContext, head: Head) -> Head:
+        refitted.append(refit(context, head))
+        return refitted[-1]
+
+    monkeypatch.setattr(measuring.refitting, "refit", record)
     figures = measuring.measure(context.config, context.dataset, context.cache, context.progress)
     context, _ = flip_selection.resolve_flip(context)
-    head = head_phase.train_head(context)
+    head = refit(context, head_phase.train_head(context))
+    assert refitted[0].held_out is not None
+    assert figures.test_accuracy == measuring.count_correct(context, refitted[0])[0] / (
+        figures.test_pictures
+    )
     assert figures.validation_accuracy == head.selection_result.accuracy
     assert figures.head == head.description
     parts = ("train", "validation")  # validation pictures alone are too few

@@ -413,7 +413,7 @@ def test_a_table_gives_the_class_split_and_group_of_each_picture(tmp_path: Path)
         "2.jpg,cat,,p2",
         f"{tmp_path}/elsewhere/3.jpg,cat,,",
         "4.jpg,bird,,",
-        "b/1.jpg,dog,test,p1",
+        f"{tmp_path}/data/b/1.jpg,dog,test,p1",
     )
     result = scan(table)
     outside = (tmp_path / "elsewhere/3.jpg").as_posix()
@@ -433,17 +433,44 @@ def test_unlabelled_pictures_of_a_table_are_left_out(tmp_path: Path) -> None:
     table = write_table(tmp_path, "path,label,split", "1.jpg,cat,", "2.jpg,,", "3.jpg,cat,predict")
     result = scan(table)
     assert names(result) == [("1.jpg", "cat", "")]
-    assert [file.kind for file in result.left_out] == ["", ""]
+    reason = "is in a split of unlabelled pictures"
+    assert result.left_out == (LeftOut("2.jpg", "has no label"), LeftOut("3.jpg", reason))
+
+
+@pytest.mark.parametrize(
+    "line", ["a/1.jpg,dog,train,p1", "1,cat,test,p1", "a/../a/1.jpg,cat,train,p2"]
+)
+def test_a_picture_has_one_class_split_and_group(tmp_path: Path, line: str) -> None:
+    touch(tmp_path, "a/1.jpg")
+    table = write_table(tmp_path, "path,label,split,group", "a/1.jpg,cat,train,p1", line)
+    message = r"line 3: a/1\.jpg has another class, split or group than in line 2"
+    with pytest.raises(DataError, match=message):
+        scan(table)
+
+
+def test_paths_do_not_depend_on_how_the_table_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "data/1.jpg", "data/2.jpg")
+    table = write_table(tmp_path / "data", "path,label", f"{tmp_path}/data/1.jpg,cat", "2.jpg,dog")
+    monkeypatch.chdir(tmp_path)
+    assert names(scan(Path("data/labels.csv"))) == names(scan(table))
+    monkeypatch.chdir(tmp_path / "data")
+    assert names(scan(Path("labels.csv"))) == [("1.jpg", "cat", ""), ("2.jpg", "dog", "")]
 
 
 def test_a_table_without_its_pictures_is_an_error(tmp_path: Path) -> None:
     table = write_table(tmp_path, "path,label", "1.jpg,cat")
-    with pytest.raises(DataError, match=r"none of the pictures(?s:.)*1\.jpg: does not exist"):
+    with pytest.raises(DataError, match=r"no picture to use(?s:.)*1\.jpg: does not exist"):
         scan(table)
 
 
-def test_two_names_of_one_picture_must_have_one_class(tmp_path: Path) -> None:
-    touch(tmp_path, "a/1.jpg")
-    table = write_table(tmp_path, "path,label", "a/1.jpg,cat", "1,dog")
-    with pytest.raises(DataError, match=r"line 3: the class of a/1\.jpg is `dog`, but another"):
-        scan(table)
+def test_what_is_not_a_table_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "labels.csv")
+    for name, message in {
+        "labels.csv": "there is no file",
+        "none.csv": "there is no file",
+        "labels.xlsx": "is a spreadsheet: save the table as CSV",
+    }.items():
+        with pytest.raises(DataError, match=message):
+            scan(tmp_path / name)

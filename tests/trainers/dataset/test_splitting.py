@@ -81,7 +81,7 @@ def test_missing_validation_pictures_are_drawn_from_training() -> None:
 
 def test_a_class_without_training_pictures_is_refused() -> None:
     splits = ("train",) * 3 + ("test",) * 3
-    with pytest.raises(DataError, match="class `b` of pictures has no pictures in train/"):
+    with pytest.raises(DataError, match="class `b` of pictures has no training pictures"):
         split(dataset(3, 3, splits=splits), seed=0)
 
 
@@ -133,11 +133,12 @@ def test_pictures_drawn_from_train_are_logged(monkeypatch: pytest.MonkeyPatch) -
     assert messages == []
     split(dataset(20, 20, splits=(("train",) * 15 + ("validation",) * 5) * 2), seed=0)
     assert messages == [
-        "there is no folder test/: part of train/ is used for test (number of pictures: 4)"
+        "the data names no pictures for test: a part of those for training is used "
+        "(number of pictures: 4)"
     ]
     split(dataset(20, 20, splits=("train",) * 40), seed=0)
     assert messages[1:] == [
-        f"there is no folder {part}/: part of train/ is used for {part} "
+        f"the data names no pictures for {part}: a part of those for training is used "
         f"(number of pictures: {count})"
         for part, count in (("test", 5), ("validation", 13))
     ]

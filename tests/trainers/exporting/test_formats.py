@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from plugins.registry import resolve
+from trainers.config import EXPORTS
 from trainers.exporting.formats import FORMATS, OPTIONAL_FORMATS, Source
 from trainers.heads.head import build_head, fit_standardisation
 from trainers.model.classifier import Classifier, build_embedder
@@ -47,6 +48,10 @@ def folder(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def expected(source: Source) -> np.ndarray:
     return np.asarray(source.model(IMAGES.astype(np.float32), training=False)["probabilities"])
+
+
+def test_the_options_name_all_formats() -> None:
+    assert tuple(OPTIONAL_FORMATS) == EXPORTS
 
 
 @pytest.mark.parametrize("name", [*FORMATS, *OPTIONAL_FORMATS])

@@ -95,11 +95,22 @@ def test_cross_validation_calibrates_a_head_that_was_trained_on_the_validation_p
     np.testing.assert_array_equal(calibrated.cross_validated.probabilities, expected)
 
 
-def test_the_metrics_of_validation_come_from_cross_validation(start: Start, tmp_path: Path) -> None:
-    context = start(strategy="features")
+def test_metrics_novelty_and_drift_come_from_cross_validation(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = start(red=60, blue=60, strategy="features")
     trained = transfer_learning.train(context)
     held_out = trained.held_out
     assert held_out is not None
+    used: list[Predictions] = []
+    for name, position in (("write_novelty", 3), ("write_drift_reference", 3)):
+        write = getattr(bundle_writer, name)
+
+        def record(*arguments: object, write: object = write, position: int = position) -> object:
+            used.append(arguments[position])
+            return write(*arguments)
+
+        monkeypatch.setattr(bundle_writer, name, record)
     for folder in (tmp_path / "work", context.config.output):
         folder.mkdir()
     _, metrics = bundle_writer.write_bundle(
@@ -107,3 +118,10 @@ def test_the_metrics_of_validation_come_from_cross_validation(start: Start, tmp_
     )
     assert metrics["shipped"]["is_refitted"]
     assert metrics["validation"]["n"] == metrics["calibration"]["fitted_on"] == len(held_out.rows)
+    rows = context.dataset.rows("validation")
+    temperature = metrics["calibration"]["temperature"]
+    expected = apply_temperature(held_out.probabilities[np.isin(held_out.rows, rows)], temperature)
+    assert len(used) == 2
+    for predictions in used:
+        assert predictions.rows.tolist() == rows.tolist()
+        np.testing.assert_allclose(predictions.probabilities, expected, atol=1e-6)

@@ -132,7 +132,6 @@ def test_one_picture_per_class_gives_no_warning_of_scikit_learn() -> None:
 def test_held_out_pictures_get_the_probabilities_of_one_value_of_c() -> None:
     data = examples()
     head = fit_linear(data)
-    assert head.strength is not None
     np.testing.assert_allclose(
         predict_held_out(data, head.strength), np.asarray(head.model(data.validation)), atol=0.02
     )

@@ -13,10 +13,10 @@ from trainers.dataset.tables.records import Record
 
 NAMES: Final = {
     "path": "path file filename file_name filepath file_path image image_path image_name "
-    "image_file img picture photo uri url image_id",
-    "label": "label labels class class_name classname category category_name target tag choice y",
+    "image_file img picture photo uri url image_id id",
+    "label": "label labels class class_name classname category category_name target tag choice",
     "split": "split set subset partition",
-    "group": "group groups source patient patient_id subject subject_id video clip plant",
+    "group": "group groups group_id patient patient_id",
 }
 """The names that a column may have, in order of preference; case, spaces, _ and - do not matter."""
 
@@ -50,7 +50,7 @@ class Columns:
         if len(own) > 1:
             raise ValueError(
                 f"the picture has several labels ({format_names([f'`{name}`' for name in own])}), "
-                "but Graft trains with one label per picture"
+                "but Graft trains with one label per picture; delete columns that are not classes"
             )
         return own[0] if own else ""
 
@@ -73,17 +73,19 @@ def choose_columns(table: Path, records: Sequence[Record], group: str | None) ->
     Raises:
         DataError: there is no column with the paths or with the classes.
     """
-    names = list(records[0].cells)
+    names = list(dict.fromkeys(name for record in records for name in record.cells))
     found = {role: _find(names, known.split()) for role, known in NAMES.items()}
     if group:
-        found["group"] = group if group in names else ""
+        found["group"] = _find(names, [group])
+        if found["group"] and not any(record.cells.get(found["group"]) for record in records):
+            raise DataError(f"--group: the column `{found['group']}` of {table} is empty")
     if not found["path"]:
         raise DataError(
             f"--data {table} has no column with the paths of the pictures (its columns: "
             f"{format_names(names)}): the first line must name the columns, e.g. path,label"
         )
     others = [name for name in names if name not in found.values()]
-    one_hot = tuple(name for name in others if _is_binary(records, name))
+    one_hot = tuple(others) if all(_is_binary(records, name) for name in others) else ()
     if not found["label"] and len(one_hot) < 2:
         raise DataError(
             f"--data {table} has no column with the classes (its columns: {format_names(names)}): "

@@ -7,10 +7,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+_TASK_KEYS = ("image", "img", "picture", "photo", "url")
+"""The keys under which a task of Label Studio has its picture."""
 Cells = dict[str, str]
 """The text of each cell, by the name of its column."""
 
@@ -29,38 +32,59 @@ def flatten(values: Any) -> Iterator[tuple[Cells, str]]:
         if isinstance(value.get("data"), Mapping):
             yield _read_task(value)
         else:
-            yield {str(name): _as_text(cell) for name, cell in value.items()}, ""
+            yield {str(name): _as_text(name, cell) for name, cell in value.items()}, ""
 
 
 def _read_mapping(labels: Mapping[str, Any]) -> Iterator[tuple[Cells, str]]:
     for path, label in labels.items():
-        if not isinstance(label, str | int):
+        if isinstance(label, list | Mapping):
             raise TypeError("a label is neither text nor a number")
-        yield {"path": path, "label": str(label)}, ""
+        yield {"path": path, "label": _as_text("label", label)}, ""
 
 
 def _read_coco(values: Mapping[str, Any]) -> Iterator[tuple[Cells, str]]:
-    names = {category["id"]: str(category["name"]) for category in values["categories"]}
+    for part in ("categories", "images"):
+        numbers = [each["id"] for each in values[part]]
+        if len(set(numbers)) < len(numbers):
+            raise KeyError(f"an id is there twice in {part}")
+    names = {
+        category["id"]: _as_text("name", category["name"]) for category in values["categories"]
+    }
     labels: dict[Any, set[str]] = {}
-    for annotation in values["annotations"]:
-        labels.setdefault(annotation["image_id"], set()).add(names[annotation["category_id"]])
+    for annotation in values["annotations"] or ():
+        name = names.get(annotation["category_id"], "")
+        labels.setdefault(annotation["image_id"], set()).add(name)
     for image in values["images"]:
-        own = labels.get(image["id"], set())
-        yield {"path": str(image["file_name"]), "label": min(own, default="")}, _refuse_several(own)
+        own = labels.get(image["id"], set()) - {""}
+        cells = {"path": str(image["file_name"]), "label": min(own, default="")}
+        yield cells, _refuse_several(own)
 
 
 def _read_task(task: Mapping[str, Any]) -> tuple[Cells, str]:
     """Read a task of Label Studio. Annotations that were cancelled do not count."""
-    source = next(str(value) for value in task["data"].values())
-    path = unquote(source.rpartition("?d=")[2])  # local files are /data/local-files/?d=PATH
+    texts = {name: value for name, value in task["data"].items() if isinstance(value, str)}
+    source = next((texts[name] for name in _TASK_KEYS if name in texts), "")
     own = {
-        choice
-        for annotation in task.get("annotations", [])
+        str(choice).strip()
+        for annotation in task.get("annotations") or ()
         if not annotation.get("was_cancelled")
         for result in annotation["result"]
-        for choice in result["value"].get("choices", [])
+        for choice in result.get("value", {}).get("choices", [])
     }
-    return {"path": path, "label": min(own, default="")}, _refuse_several(own)
+    problem = "" if source else "the task has no picture: none of " + ", ".join(_TASK_KEYS)
+    cells = {"path": clean_path(source), "label": min(own, default="")}
+    return cells, problem or _refuse_several(own)
+
+
+def clean_path(path: str) -> str:
+    """Return the path of the file that Label Studio means.
+
+    It writes files of its storage as /data/local-files/?d=PATH, and puts eight digits before the
+    names of uploaded files.
+    """
+    if "?d=" in path:
+        return unquote(path.rpartition("?d=")[2])
+    return re.sub(r"^(?:.*/)?upload/(?:\d+/)?[0-9a-f]{8}-", "", path)
 
 
 def _refuse_several(labels: set[str]) -> str:
@@ -70,10 +94,14 @@ def _refuse_several(labels: set[str]) -> str:
     return f"the picture has several labels ({names}), but Graft trains with one label per picture"
 
 
-def _as_text(cell: Any) -> str:
-    """Return the text of a cell; "" for null. Numbers keep their spelling: 1, not 1.0."""
+def _as_text(name: str, cell: Any) -> str:
+    """Return the text of a cell; "" for null, NaN, lists and objects, such as boxes.
+
+    Numbers keep their spelling: 1, not 1.0.
+    """
     if isinstance(cell, list) and len(cell) == 1:
         cell = cell[0]
-    if isinstance(cell, list | Mapping):
-        raise TypeError("a cell is neither text nor a number")
-    return "" if cell is None else str(cell).strip()
+    if cell is None or cell != cell or isinstance(cell, list | Mapping):  # noqa: PLR0124 (NaN)
+        return ""
+    text = str(cell).strip()
+    return clean_path(text) if name in _TASK_KEYS else text

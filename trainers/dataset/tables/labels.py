@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainers.dataset.folders.errors import DataError
-from trainers.dataset.folders.filenames import SPLIT_WORDS, UNLABELLED, escape, normalize
+from trainers.dataset.folders.filenames import SPLIT_WORDS, escape, normalize
 from trainers.dataset.tables.columns import Columns, choose_columns
 from trainers.dataset.tables.records import Record, read_records
+
+MAX_LABEL = 200
+"""The largest number of characters in the name of a class."""
 
 
 @dataclass(frozen=True)
@@ -40,24 +43,18 @@ def read_labels(table: Path, group: str | None = None) -> tuple[list[Label], str
         The labels in the order of the table, and a note about how the table was understood.
 
     Raises:
-        DataError: the table cannot be read, or a picture has two classes.
+        DataError: the table cannot be read, or a cell cannot be interpreted.
         OSError: the file cannot be opened.
     """
     records = read_records(table)
     columns = choose_columns(table, records, group)
-    labels: dict[str, Label] = {}
+    labels = []
     for record in records:
         try:
-            label = _make_label(record, columns)
+            labels.append(_make_label(record, columns))
         except ValueError as error:
             raise DataError(f"--data {table}, {record.place}: {error}") from error
-        first = labels.setdefault(label.path, label)
-        if first.name != label.name:
-            raise DataError(
-                f"--data {table}, {label.place}: the class of {escape(label.path)} is "
-                f"`{label.name}`, but in {first.place} it is `{first.name}`: keep one of them"
-            )
-    return list(labels.values()), f"the columns of {table.name}: {columns}"
+    return labels, f"the columns of {table.name}: {columns}"
 
 
 def _make_label(record: Record, columns: Columns) -> Label:
@@ -75,11 +72,10 @@ def _make_label(record: Record, columns: Columns) -> Label:
         raise ValueError(
             f"the split is `{escape(split)}`, but must be train, validation, test or empty"
         )
-    group = record.cells.get(columns.group, "")
+    group = escape(record.cells.get(columns.group, ""))
     name = escape(columns.label_of(record))
+    if len(name) > MAX_LABEL:
+        raise ValueError(f"the class is longer than {MAX_LABEL} characters: `{name[:20]}...`")
+    if "\n" in path + split + group + name:
+        raise ValueError("a cell has a line break: perhaps a quote is opened and not closed")
     return Label(record.place, path, name, SPLIT_WORDS.get(key, ""), group)
-
-
-def is_used(label: Label) -> bool:
-    """Whether a picture has a class and is not in a split of unlabelled pictures."""
-    return bool(label.name) and label.split != UNLABELLED

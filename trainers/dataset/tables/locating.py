@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from trainers.dataset.folders.filenames import is_hidden
+from trainers.dataset.folders.entries import list_entries
+
+MAX_NAMED = 3
+"""A message names at most this many files that match a path."""
 
 
-def locate(paths: Sequence[str], folder: Path) -> list[Path | None]:
-    """Return the file of each path; None if there is none.
+def locate(paths: Sequence[str], folder: Path) -> list[Path | str]:
+    """Return the file of each path, or why there is none, as the end of a sentence.
 
-    A path is relative to the folder of the table, or absolute. If there is no such file, a file of
-    this name, with or without its suffix, anywhere below the folder is used, unless there are
-    several. So tables work that were made elsewhere, and those that name pictures without a suffix.
+    A path is relative to the folder of the table, or absolute. If there is no such file, a picture
+    below the folder is used whose path is the end of the table's path, or that ends with it; its
+    suffix may be missing in the table. So tables that were made elsewhere work, too:
+    /old/disk/cats/1.jpg is the file cats/1.jpg, and so is 1, if no other picture is called 1.
     """
-    files = [_existing(folder / path) for path in paths]
-    if all(files):
+    files: list[Path | str] = [_existing(folder / path) or "does not exist" for path in paths]
+    if not any(isinstance(file, str) for file in files):
         return files
-    by_name = _index(folder)
+    index = _index(folder)
     for position, path in enumerate(paths):
-        if files[position] is None:
-            found = by_name.get(PurePosixPath(path).name, [])
-            files[position] = found[0] if len(found) == 1 else None
+        if isinstance(files[position], str):
+            found = _matching(path, index)
+            if len(found) == 1:
+                files[position] = folder / found[0]
+            elif found:
+                names = ", ".join(str(name) for name in found[:MAX_NAMED])
+                files[position] = f"may be any of {len(found)} pictures: {names}"
     return files
 
 
@@ -34,13 +42,33 @@ def _existing(path: Path) -> Path | None:
         return None
 
 
-def _index(folder: Path) -> dict[str, list[Path]]:
-    """Return all files below a folder, by name and by name without suffix."""
-    index: dict[str, list[Path]] = {}
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        for name in files:
-            path = Path(parent, name)
-            for key in {path.name, path.stem}:
+def _index(folder: Path) -> dict[str, list[PurePosixPath]]:
+    """Return the relative paths of the pictures below a folder, by name, with and without suffix.
+
+    Folders that a training run would not enter, such as bundles, are left out.
+    """
+    index: dict[str, list[PurePosixPath]] = {}
+    for entry in list_entries(folder):
+        if entry.is_picture and not entry.rejection:
+            path = PurePosixPath(*entry.parts)
+            for key in {_key(path.name), _key(path.stem)}:
                 index.setdefault(key, []).append(path)
     return index
+
+
+def _key(name: str) -> str:
+    """Return a form of a name that is the same for all Unicode forms of its accents."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _matching(path: str, index: dict[str, list[PurePosixPath]]) -> list[PurePosixPath]:
+    """Return the pictures whose path is the end of `path`, or ends with it."""
+    wanted = tuple(map(_key, PurePosixPath(path).parts))
+    found = []
+    for picture in index.get(wanted[-1], []) if wanted else []:
+        # The suffix may be missing in the table, so the last part is not compared.
+        parts = (*map(_key, picture.parts[:-1]), wanted[-1])
+        count = min(len(parts), len(wanted))
+        if parts[-count:] == wanted[-count:]:
+            found.append(picture)
+    return found

@@ -2,7 +2,7 @@
 // One picture and its answer: the verdict in words, then the bars.
 
 const THUMB_PIXELS = 224;
-const SURE_SCORE = 0.8; // scores are calibrated: below, more than 1 of 5 answers is wrong
+const SURE_SCORE = 0.8, LIKELY_SCORE = 0.5; // scores are calibrated: below 0.8, more than 1 of 5 answers is wrong
 let lastDrawn = Promise.resolve(); // pictures are decoded one after another, and only those in view
 const inView = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) {
@@ -58,6 +58,7 @@ function showAnswer(item, answer) {
 function verdict({ label, score, known, set }) {
   if (known === false) return { kind: "unknown", text: "unlike anything it was trained on", note: `closest: ${label}` };
   if (set?.length > 1) return { kind: "unsure", text: `not sure: ${alternatives(set)}`, note: "" };
+  if (score < LIKELY_SCORE) return { kind: "unsure", text: `not sure: perhaps ${label}`, note: "" };
   if (score < SURE_SCORE) return { kind: "likely", text: `probably ${label}`, note: "" };
   return { kind: "sure", text: label, note: "" };
 }

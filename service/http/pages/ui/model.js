@@ -64,9 +64,9 @@ function facts({ metrics, created, data }) {
   const tested = pictures > 0 ? `Tested on ${count(pictures, "picture")}${range}. ` : "";
   const date = new Date(created);
   const on = isNaN(date) ? "" : ` on ${date.toLocaleDateString("en-GB", { dateStyle: "long", timeZone: "UTC" })}`;
-  const trained = data?.pictures - (pictures ?? 0); // those of validation are used for training, too
-  const from = trained > 0 ? ` with ${count(trained, "other picture")}` : "";
-  return tested + (on || from ? `Trained${on}${from}.` : "");
+  const others = data?.pictures - (pictures ?? 0);
+  const from = others > 0 ? ` with ${count(others, "other picture")}` : "";
+  return tested + (on || from ? `Made${on}${from}.` : "");
 }
 
 async function showSamples(number) {

@@ -14,6 +14,9 @@ COCO = {
 }
 
 
+TWICE = {**COCO, "categories": [{"id": 1, "name": "cat"}, {"id": 1, "name": "dog"}]}
+
+
 def choose(*labels: str, cancelled: bool = False) -> dict[str, object]:
     return {"was_cancelled": cancelled, "result": [{"value": {"choices": list(labels)}}]}
 
@@ -29,20 +32,23 @@ def test_label_studio_gives_each_picture_its_choice() -> None:
     tasks = [
         {"data": {"image": "/data/local-files/?d=my%20pictures/a.jpg"}, "annotations": []},
         {
-            "data": {"image": "upload/b.jpg"},
+            "data": {"id": 5, "reference": "c.jpg", "image": "/data/upload/1/0a1b2c3d-b.jpg"},
             "annotations": [choose("dog", cancelled=True), choose("cat")],
         },
     ]
     assert list(flatten(tasks)) == [
         ({"path": "my pictures/a.jpg", "label": ""}, ""),
-        ({"path": "upload/b.jpg", "label": "cat"}, ""),
+        ({"path": "b.jpg", "label": "cat"}, ""),
     ]
 
 
 def test_objects_and_mappings_keep_their_text() -> None:
-    assert list(flatten([{"file": "a.jpg", "class": 3, "tag": None, "choice": ["x"]}])) == [
-        ({"file": "a.jpg", "class": "3", "tag": "", "choice": "x"}, "")
+    row = {"file": "a.jpg", "class": 3, "tag": None, "choice": ["x "], "bbox": [1, 2]}
+    assert list(flatten([row, {"label": float("nan")}])) == [
+        ({"file": "a.jpg", "class": "3", "tag": "", "choice": "x", "bbox": ""}, ""),
+        ({"label": ""}, ""),
     ]
+    assert list(flatten({"a.jpg": None})) == [({"path": "a.jpg", "label": ""}, "")]
     assert list(flatten({"a.jpg": "cat"})) == [({"path": "a.jpg", "label": "cat"}, "")]
 
 
@@ -54,7 +60,7 @@ def test_several_labels_of_one_picture_are_a_problem() -> None:
     assert "(`x`, `y`)" in problem
 
 
-@pytest.mark.parametrize("values", [[1], [{"path": {"x": 1}}], {"a.jpg": ["cat"]}, 5])
+@pytest.mark.parametrize("values", [[1], {"a.jpg": ["cat"]}, 5, TWICE])
 def test_other_json_is_refused(values: object) -> None:
     with pytest.raises((AttributeError, KeyError, TypeError)):
         list(flatten(values))

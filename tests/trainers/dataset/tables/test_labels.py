@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trainers.dataset.folders.errors import DataError
-from trainers.dataset.tables.labels import Label, is_used, read_labels
+from trainers.dataset.tables.labels import Label, read_labels
 
 
 def write(folder: Path, *lines: str) -> Path:
@@ -13,13 +13,12 @@ def write(folder: Path, *lines: str) -> Path:
     return folder / "labels.csv"
 
 
-def test_each_picture_has_one_label(tmp_path: Path) -> None:
+def test_each_line_has_a_label(tmp_path: Path) -> None:
     table = write(
         tmp_path,
         "path,label,split,group",
         "./a.jpg,cat,Training,p1",
         "sub\\b.jpg,dog,VAL,",
-        "a.jpg,cat,train,p1",
         "c.jpg,,,",
         "d.jpg,cat,unlabeled,",
     )
@@ -27,19 +26,19 @@ def test_each_picture_has_one_label(tmp_path: Path) -> None:
     assert labels == [
         Label("line 2", "a.jpg", "cat", "train", "p1"),
         Label("line 3", "sub/b.jpg", "dog", "validation", ""),
-        Label("line 5", "c.jpg", "", "", ""),
-        Label("line 6", "d.jpg", "cat", "unlabelled", ""),
+        Label("line 4", "c.jpg", "", "", ""),
+        Label("line 5", "d.jpg", "cat", "unlabelled", ""),
     ]
-    assert [is_used(label) for label in labels] == [True, True, False, False]
     assert note.endswith("path = `path`, label = `label`, split = `split`, group = `group`")
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("a.jpg,dog,", r"line 3: the class of a\.jpg is `dog`, but in line 2 it is `cat`"),
         (",dog,", "line 3: the cell `path` is empty"),
         ("b.jpg,dog,tomorrow", "line 3: the split is `tomorrow`, but must be train, validation"),
+        (f"b.jpg,{'d' * 201},", "line 3: the class is longer than 200 characters"),
+        ('"b.jpg,dog,\nc"', "line 4: a cell has a line break: perhaps a quote is opened"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_an_error(tmp_path: Path, line: str, message: str) -> None:

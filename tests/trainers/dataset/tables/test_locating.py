@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import unicodedata
 from pathlib import Path
 
 from trainers.dataset.tables.locating import locate
@@ -18,8 +20,25 @@ def test_paths_are_relative_to_the_folder_or_absolute(tmp_path: Path) -> None:
 
 def test_pictures_are_found_by_their_name_if_it_is_unique(tmp_path: Path) -> None:
     found = touch(tmp_path / "images/17.jpg")
+    (tmp_path / "images/17.txt").write_text("boxes")
     for folder in ("x", "y"):
         touch(tmp_path / folder / "twice.jpg")
     touch(tmp_path / ".hidden/18.jpg")
-    paths = ["17", "s3://bucket/old/17.jpg", "twice.jpg", "18.jpg", "\0", "n" * 300]
-    assert locate(paths, tmp_path) == [found, found, None, None, None, None]
+    os.mkfifo(tmp_path / "19.jpg")
+    paths = ["17", "C:/old/images/17.jpg", "twice.jpg"]
+    ambiguous = "may be any of 2 pictures: x/twice.jpg, y/twice.jpg"
+    assert locate(paths, tmp_path) == [found, found, ambiguous]
+    missing = ["other/17.jpg", "18.jpg", "19.jpg", "\0", "n" * 300, ""]
+    assert locate(missing, tmp_path) == ["does not exist"] * 6
+
+
+def test_bundles_of_earlier_runs_have_no_pictures(tmp_path: Path) -> None:
+    found = touch(tmp_path / "images/0.png")
+    for name in ("golden/0.png", "manifest.json", "metrics.json"):
+        touch(tmp_path / "artifacts/classifier-1" / name)
+    assert locate(["0"], tmp_path) == [found]
+
+
+def test_accents_may_have_any_unicode_form(tmp_path: Path) -> None:
+    found = touch(tmp_path / unicodedata.normalize("NFD", "bäume/é.jpg"))
+    assert locate([unicodedata.normalize("NFC", "bäume/é.jpg")], tmp_path) == [found]

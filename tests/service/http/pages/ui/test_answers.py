@@ -61,8 +61,10 @@ def test_pictures_are_classified_and_a_bad_one_fails_alone(open_ui: Open, draw: 
     [
         ({"score": 0.81}, "sure", "daisy", "daisy, 81.0%"),
         ({"score": 0.8, "set": ["daisy"], "known": True}, "sure", "daisy", "daisy, 80.0%"),
-        ({}, "likely", "probably daisy", "probably daisy, 25.0%"),
-        ({"set": ["daisy"], "known": True}, "likely", "probably daisy", "probably daisy, 25.0%"),
+        ({"score": 0.79}, "likely", "probably daisy", "probably daisy, 79.0%"),
+        ({"score": 0.5, "set": ["daisy"]}, "likely", "probably daisy", "probably daisy, 50.0%"),
+        ({}, "unsure", "not sure: perhaps daisy", ""),
+        ({"set": ["daisy"], "known": True}, "unsure", "not sure: perhaps daisy", ""),
         ({"set": ["daisy", "rose"]}, "unsure", "not sure: daisy or rose", ""),
         ({"set": ["daisy", "rose", "tulip"]}, "unsure", "not sure: daisy, rose or tulip", ""),
         ({"set": ["a", "b", "c", "d"], "known": True}, "unsure", "not sure: one of 4 classes", ""),

@@ -25,7 +25,7 @@ def test_the_head_names_the_model_and_its_data(open_ui: Open, tiny_bundle: Any) 
     expect(page.locator("#quality")).to_have_text(
         "Right 100 of 100 times on pictures it had not seen"
     )
-    expect(page.locator("#facts")).to_have_text("Trained on 2 January 2026.")
+    expect(page.locator("#facts")).to_have_text("Made on 2 January 2026.")
     expect(page.locator("#version")).to_have_text(f"version {tiny_bundle.manifest.version}")
     expect(page.locator("#classes summary")).to_have_text("3 classes")
     expect(page.locator("#classes li")).to_have_text(["red", "green", "blue"])
@@ -54,7 +54,7 @@ def test_the_accuracy_is_a_sentence(
     expect(page.locator("#quality")).to_have_text(f"{sentence} on pictures it had not seen")
     expect(page.locator("#facts")).to_have_text(
         f"Tested on {pictures:,} pictures; in the long run, probably 81 to 92 of 100. "
-        "Trained on 2 January 2026 with 1,234 other pictures."
+        "Made on 2 January 2026 with 1,234 other pictures."
     )
 
 

@@ -234,6 +234,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_run_on_two_devices_takes_a_batch_on_each(
     tmp_path: Path, draw_folder: DrawFolder

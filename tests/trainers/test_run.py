@@ -494,7 +494,9 @@ def uninterrupted(
     return read_results(output, "one")
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "signal_number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_a_resumed_run_has_the_results_of_an_uninterrupted_one(
     pictures: Path,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""A folder, an archive or a table of pictures -> a labelled, checked, split `Dataset`.
+"""A folder, an archive or a table of labels -> a labelled, checked, split `Dataset`.
 
 In: a path. Out: paths, classes, digests and splits of the pictures, and the files that were left
 out, with the reasons.

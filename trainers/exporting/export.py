@@ -63,7 +63,7 @@ def check_parity(
     images: NDArray[np.uint8],
     formats: Collection[str] = tuple(FORMATS),
 ) -> dict[str, Any]:
-    """Compare formats with the Keras model, in batches of 1, 3 and 32 pictures.
+    """Compare exported formats with the Keras model, in batches of 1, 3 and 32 pictures.
 
     Args:
         folder: the folder that `export` has written.

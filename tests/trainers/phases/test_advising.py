@@ -81,7 +81,7 @@ def test_nothing_is_known_if_the_time_is_spent(
     """Before the first step, while heads are trained, and while embeddings are computed."""
     context, calls = start(time_budget=1e9), []
     answers = [advise(replace(context, started=-2e9), 0.01, 80)]
-    # From now on, the embeddings are in the cache.
+    # This call writes the embeddings into the cache.
     assert not advise(context, 0.01, 80).suspects.reason
     with monkeypatch.context() as patch:
         patch.setattr(TimeBudget, "is_spent", lambda *_: calls.append(1) or len(calls) > 1)

@@ -2,7 +2,7 @@
 
 In: the path of a table. Out: the class, split and group of each picture, with its place in the
 table, or a `DataError`.
-The order of the steps: `records` reads the cells, `columns` finds out what they mean, `labels`
-makes one label of each record, and `locating` finds the files of the pictures.
+The order of the steps: `records` reads the cells, `columns` chooses the columns, `labels` converts
+each record to a `Label`, and `locating` finds the files of the pictures.
 May use: trainers.dataset.folders.
 """

@@ -1,4 +1,4 @@
-"""Finds out which columns of a table have the path, the class, the split and the group."""
+"""Finds the columns of a table with the path, class, split and group of each picture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ NAMES: Final = {
     "split": "split set subset partition",
     "group": "group groups group_id patient patient_id",
 }
-"""The names that a column may have, in order of preference; case, spaces, _ and - do not matter."""
+"""The names that each column may have. The first one that is there is used. Upper and lower case,
+spaces, _ and - do not matter."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Columns:
 
 
 def choose_columns(table: Path, records: Sequence[Record], group: str | None) -> Columns:
-    """Find out what the columns of a table mean, by their names.
+    """Choose the columns of a table by their names.
 
     Args:
         table: the path of the table, for messages.

@@ -1,4 +1,4 @@
-"""Makes a label of each record of a table: the path, class, split and group of one picture."""
+"""Converts each record of a table to a `Label`: path, class, split and group of one picture."""
 
 from __future__ import annotations
 

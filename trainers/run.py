@@ -140,6 +140,8 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
         closing(make_cache(config, work, progress)) as cache,
     ):
         dataset, findings = preparation.prepare_dataset(files, config, size, cache, progress)
+        dataset = decoding.decode_lazily(dataset, size, cache)
+        dataset.prefetch("train", "validation", "test")  # while TensorFlow starts
         hardware.prepare(config.seed, config.device, config.precision)
         from trainers.exporting import (
             bundle_writer,
@@ -153,8 +155,6 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
         export.require_packages(config.formats)
         network = Network(backbone, weights, size, config.seed)
         strategy = distribution.choose_strategy()
-        dataset = decoding.decode_lazily(dataset, size, cache)
-        dataset.prefetch("validation", "test")  # every run needs both
         trained = transfer_learning.train(
             TrainingContext(config, network, dataset, cache, progress, strategy)
         )

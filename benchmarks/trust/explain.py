@@ -55,16 +55,18 @@ def measure(dataset: Dataset, plugin: str, weights: str, cache: Cache, folder: P
     from service.explanation import overlay
     from service.explanation.heat_maps import HeatMapModel, normalize
     from trainers.exporting import export, heat_maps
+    from trainers.exporting.formats import Source
 
     classifier = train(dataset, plugin, weights, cache)
-    export.export(classifier, folder, ["onnx"])
+    source = Source(classifier)
+    export.export(source, folder, ["onnx"])
     heat_maps.export(classifier, folder)
     model = (folder / MODEL).read_bytes()
     session = open_session(model, threads=1)
     images = dataset.images[dataset.rows("test")]
     explaining = HeatMapModel(model, (folder / HEAT_MAPS).read_bytes())
 
-    classes = export.keras_predict(classifier)(images).argmax(axis=1)
+    classes = source.predict(images).argmax(axis=1)
     maps = np.stack(
         [
             normalize(explaining.run(image).heat_maps[..., index])

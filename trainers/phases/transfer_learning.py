@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from trainers import hardware
@@ -52,6 +53,8 @@ class TrainedClassifier:
         held_out: the predictions of cross-validation for the pictures that the head was trained on,
             to calibrate the scores with; None if the model was not trained on the validation
             pictures.
+        embedder: the ONNX model of the embedder, with the output `embedding`; None if the backbone
+            was fine-tuned, so that it must be converted again.
         advice: what to do next.
     """
 
@@ -65,6 +68,7 @@ class TrainedClassifier:
     epoch: int = 0
     class_weight_effect: ClassWeightEffect | None = None
     embed: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None
+    embedder: onnx.ModelProto | None = None
     held_out: Predictions | None = None
     advice: Advice = field(default_factory=lambda: Advice.unknown(advising.NO_TIME))
 
@@ -150,6 +154,7 @@ def _refit_head(
         classifier=replace(trained.classifier, head=refitted.model),
         selected=replace(trained.selected, result=refitted.validation),
         embed=_reader(context),
+        embedder=context.network.embedding_layers.onnx,
         held_out=refitted.held_out,
     )
 

@@ -109,6 +109,13 @@ class TrainingConfig(BaseModel):
         "--data, or a regular expression for paths, such as 'clip\\d+'. The expression's first "
         "capture group, or its whole match if it has no group, is the name of the source",
     )
+    split: str | None = Field(
+        None,
+        min_length=1,
+        description="keep the split of an earlier model, so that both are tested on the same "
+        "pictures. SPLIT is the folder of its bundle, or its split.csv. Pictures are recognised by "
+        "their content; new ones are split as usual",
+    )
     flip: Literal["auto", "none", "horizontal", "all"] = Field(
         "auto",
         description="mirrored copies of the training pictures: none; horizontal = mirrored left to "
@@ -171,7 +178,7 @@ class TrainingConfig(BaseModel):
         description="stop if the check of the pictures (see `trainers.check`) finds any problem",
     )
 
-    @field_validator("data", "weights", "output", "tensorboard", "group", mode="before")
+    @field_validator("data", "weights", "output", "tensorboard", "group", "split", mode="before")
     @classmethod
     def _expand_home(cls, value: Any) -> Any:
         """Replace a leading ~ with the home folder, in case no shell has done so."""

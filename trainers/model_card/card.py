@@ -109,7 +109,7 @@ def command(manifest: Manifest, config: TrainingConfig) -> str:
 
 
 def _without_folder(option: str, value: str) -> str:
-    is_path = option == "weights" or (option == "group" and is_table(value))
+    is_path = option in {"weights", "split"} or (option == "group" and is_table(value))
     return Path(value).name if is_path else value
 
 

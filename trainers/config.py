@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from service.bundle import model_name
 from service.errors import GraftError
@@ -121,6 +121,14 @@ class TrainingConfig(BaseModel):
         description="mirrored copies of the training pictures: none; horizontal = mirrored left to "
         "right; all = also upside down; auto = whichever is best in cross-validation",
     )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=20,
+        description="also cross-validate: train a model on each of N folds by the same options, "
+        "and report mean and interval of their test accuracy. Every picture is a test picture "
+        "once. Only the usual model is exported",
+    )
     fine_tune_epochs: int | None = Field(
         None,
         ge=0,
@@ -211,6 +219,16 @@ class TrainingConfig(BaseModel):
         """The formats that `export` adds to the bundle, without ONNX and SavedModel."""
         names = {name.strip() for name in (self.export or "").split(",")}
         return tuple(name for name in EXPORTS if name in names)
+
+    @field_validator("folds")
+    @classmethod
+    def _must_have_time(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value and info.data.get("time_budget"):
+            raise ValueError(
+                "cannot be used with --time-budget: the folds would be trained for another time "
+                "than the model, so their accuracy would be that of another recipe"
+            )
+        return value
 
     @field_validator("group")
     @classmethod

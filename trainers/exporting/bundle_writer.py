@@ -116,6 +116,7 @@ def write_bundle(
     metrics: dict[str, Any] = {
         "test": evaluate(test, dataset),
         "validation": evaluate(held_out, dataset),
+        "folds": trained.folds,
         "calibration": evaluate_calibration(test, held_out, calibrated.temperature),
         "novelty": novelty,
         "train": _training_counts(dataset),

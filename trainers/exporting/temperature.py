@@ -83,7 +83,7 @@ def calibrate(
         ConversionError: the probabilities of the ONNX model are not the softmax of logits.
         MemoryShortageError: the memory is too small for one picture.
     """
-    model = _OnnxModel(path, device)
+    model = OnnxModel(path, device)
     validation = predict_split(model, dataset, "validation", progress, "calibrating")
     selected_on = (
         validation if len(validation.rows) else predict_split(model, dataset, "train", progress)
@@ -102,7 +102,7 @@ def calibrate(
     return CalibratedClassifier(temperature, cross_validated, expected, fidelity)
 
 
-class _OnnxModel:
+class OnnxModel:
     """An ONNX model without a bundle."""
 
     def __init__(self, path: Path, device: str) -> None:

@@ -53,6 +53,7 @@ class TrainedClassifier:
             to calibrate the scores with; None if the model was not trained on the validation
             pictures.
         advice: what to do next.
+        folds: the figures of cross-validation for metrics.json; None without --folds.
     """
 
     classifier: Classifier
@@ -67,6 +68,7 @@ class TrainedClassifier:
     embed: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None
     held_out: Predictions | None = None
     advice: Advice = field(default_factory=lambda: Advice.unknown(advising.NO_TIME))
+    folds: dict[str, Any] | None = None
 
     @property
     def is_refitted(self) -> bool:
@@ -75,11 +77,23 @@ class TrainedClassifier:
 
 
 def train(context: TrainingContext) -> TrainedClassifier:
+    """Train a classifier by `train_phases`, and find out what to do next."""
+    trained, head = train_phases(context)
+    effect = head_phase.measure_class_weights(context)
+    trained_on = len(context.train) + trained.is_refitted * len(context.validation)
+    advice = advising.advise(context, head.strength, trained_on)
+    return replace(trained, class_weight_effect=effect, advice=advice)
+
+
+def train_phases(context: TrainingContext) -> tuple[TrainedClassifier, Head]:
     """Train the head, and then fine-tune if the plan says so.
 
     With --resume, the plan comes from the checkpoint if there is one, otherwise from `make_plan`.
     The fine-tuned weights are used only if `selection.should_replace` returns True. If the backbone
     is not fine-tuned, a linear head is fitted once more, on the validation pictures, too.
+
+    Returns:
+        The classifier, without advice, and the head before it was fitted once more.
     """
     context, flip = flip_selection.resolve_flip(context)
     # Before the head is trained, so that errors about --tensorboard and --resume come early.
@@ -106,10 +120,7 @@ def train(context: TrainingContext) -> TrainedClassifier:
         trained = _fine_tune(trained, head, checkpoint, context)
     if trained.phase == HEAD_PHASE:
         trained = _refit_head(trained, head, context)
-    effect = head_phase.measure_class_weights(context)
-    trained_on = len(context.train) + trained.is_refitted * len(context.validation)
-    advice = advising.advise(context, head.strength, trained_on)
-    return replace(trained, class_weight_effect=effect, advice=advice)
+    return trained, head
 
 
 def _fine_tune(

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from service.bundle import model_name
 from service.errors import GraftError
@@ -109,10 +109,25 @@ class TrainingConfig(BaseModel):
         "--data, or a regular expression for paths, such as 'clip\\d+'. The expression's first "
         "capture group, or its whole match if it has no group, is the name of the source",
     )
+    split: str | None = Field(
+        None,
+        min_length=1,
+        description="keep the split of an earlier model, so that both are tested on the same "
+        "pictures. SPLIT is the folder of its bundle, or its split.csv. Pictures are recognised by "
+        "their content; new ones are split as usual",
+    )
     flip: Literal["auto", "none", "horizontal", "all"] = Field(
         "auto",
         description="mirrored copies of the training pictures: none; horizontal = mirrored left to "
         "right; all = also upside down; auto = whichever is best in cross-validation",
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=20,
+        description="also cross-validate: train a model on each of N folds by the same options, "
+        "and report mean and interval of their test accuracy. Every picture is a test picture "
+        "once. Only the usual model is exported",
     )
     fine_tune_epochs: int | None = Field(
         None,
@@ -171,7 +186,7 @@ class TrainingConfig(BaseModel):
         description="stop if the check of the pictures (see `trainers.check`) finds any problem",
     )
 
-    @field_validator("data", "weights", "output", "tensorboard", "group", mode="before")
+    @field_validator("data", "weights", "output", "tensorboard", "group", "split", mode="before")
     @classmethod
     def _expand_home(cls, value: Any) -> Any:
         """Replace a leading ~ with the home folder, in case no shell has done so."""
@@ -204,6 +219,16 @@ class TrainingConfig(BaseModel):
         """The formats that `export` adds to the bundle, without ONNX and SavedModel."""
         names = {name.strip() for name in (self.export or "").split(",")}
         return tuple(name for name in EXPORTS if name in names)
+
+    @field_validator("folds")
+    @classmethod
+    def _must_have_time(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value and info.data.get("time_budget"):
+            raise ValueError(
+                "cannot be used with --time-budget: the folds would be trained for another time "
+                "than the model, so their accuracy would be that of another recipe"
+            )
+        return value
 
     @field_validator("group")
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,8 +39,8 @@ class Dataset:
         classes: names, sorted.
         paths: relative to the folder.
         labels: (N,) int64, indices of classes.
-        splits: names from SPLITS. Until `splitting.split` has run, "" for each picture whose folder
-            does not name a split.
+        splits: names from SPLITS. Until `splits.splitting.split` has run, "" for each picture whose
+            folder does not name a split.
         digests: SHA-256 of the files, in hexadecimal.
         inspections: (N,) records of `inspection.INSPECTION`.
         duplicate_groups: (N,) int64, for each picture the first row of its group of duplicates.
@@ -50,6 +51,8 @@ class Dataset:
         layout: where in the folder the classes are.
         sources: the source of each picture as found by --group, "" if there is none; an empty tuple
             without --group.
+        pinned: numbers of pictures by how --split has decided their split (see
+            `splits.pinning.PinnedSplit`); empty without --split.
     """
 
     folder: Path
@@ -68,6 +71,7 @@ class Dataset:
     data_path: Path | None = None
     layout: Layout = field(default_factory=Layout)
     sources: tuple[str, ...] = ()
+    pinned: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def title(self) -> Path:

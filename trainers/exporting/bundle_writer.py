@@ -20,10 +20,10 @@ from service.bundle.sealing import seal
 from service.engine.onnx_session import providers_for
 from service.engine.predictor import Predictor
 from trainers.config import TrainingConfig
-from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings import finding
 from trainers.dataset.findings.finding import Finding
+from trainers.dataset.splits import splitting
 from trainers.evaluation.calibration import evaluate_calibration, true_scores
 from trainers.evaluation.metrics import evaluate
 from trainers.evaluation.predictions import predict_split, run_model
@@ -115,6 +115,7 @@ def write_bundle(
     metrics: dict[str, Any] = {
         "test": evaluate(test, dataset),
         "validation": evaluate(held_out, dataset),
+        "folds": trained.folds,
         "calibration": evaluate_calibration(test, held_out, calibrated.temperature),
         "novelty": novelty,
         "train": _training_counts(dataset),

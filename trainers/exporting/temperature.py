@@ -80,7 +80,7 @@ def calibrate(
         ParityError: the results of the ONNX model differ from those of the selected model.
         MemoryShortageError: the memory is too small for one picture.
     """
-    model = _OnnxModel(path, device)
+    model = OnnxModel(path, device)
     validation = predict_split(model, dataset, "validation", progress, "calibrating")
     selected_on = (
         validation if len(validation.rows) else predict_split(model, dataset, "train", progress)
@@ -96,7 +96,7 @@ def calibrate(
     return CalibratedClassifier(temperature, cross_validated, expected, fidelity)
 
 
-class _OnnxModel:
+class OnnxModel:
     """An ONNX model without a bundle."""
 
     def __init__(self, path: Path, device: str) -> None:

@@ -56,6 +56,7 @@ class TrainedClassifier:
         embedder: the ONNX model of the embedder, with the output `embedding`; None if the backbone
             was fine-tuned, so that it must be converted again.
         advice: what to do next.
+        folds: the figures of cross-validation for metrics.json; None without --folds.
     """
 
     classifier: Classifier
@@ -71,6 +72,7 @@ class TrainedClassifier:
     embedder: onnx.ModelProto | None = None
     held_out: Predictions | None = None
     advice: Advice = field(default_factory=lambda: Advice.unknown(advising.NO_TIME))
+    folds: dict[str, Any] | None = None
 
     @property
     def is_refitted(self) -> bool:
@@ -79,11 +81,23 @@ class TrainedClassifier:
 
 
 def train(context: TrainingContext) -> TrainedClassifier:
+    """Train a classifier by `train_phases`, and find out what to do next."""
+    trained, head = train_phases(context)
+    effect = head_phase.measure_class_weights(context)
+    trained_on = len(context.train) + trained.is_refitted * len(context.validation)
+    advice = advising.advise(context, head.strength, trained_on)
+    return replace(trained, class_weight_effect=effect, advice=advice)
+
+
+def train_phases(context: TrainingContext) -> tuple[TrainedClassifier, Head]:
     """Train the head, and then fine-tune if the plan says so.
 
     With --resume, the plan comes from the checkpoint if there is one, otherwise from `make_plan`.
     The fine-tuned weights are used only if `selection.should_replace` returns True. If the backbone
     is not fine-tuned, a linear head is fitted once more, on the validation pictures, too.
+
+    Returns:
+        The classifier, without advice, and the head before it was fitted once more.
     """
     context, flip = flip_selection.resolve_flip(context)
     # Before the head is trained, so that errors about --tensorboard and --resume come early.
@@ -110,10 +124,7 @@ def train(context: TrainingContext) -> TrainedClassifier:
         trained = _fine_tune(trained, head, checkpoint, context)
     if trained.phase == HEAD_PHASE:
         trained = _refit_head(trained, head, context)
-    effect = head_phase.measure_class_weights(context)
-    trained_on = len(context.train) + trained.is_refitted * len(context.validation)
-    advice = advising.advise(context, head.strength, trained_on)
-    return replace(trained, class_weight_effect=effect, advice=advice)
+    return trained, head
 
 
 def _fine_tune(

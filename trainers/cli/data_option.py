@@ -18,7 +18,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
         metavar="DATA",
         help="folder with one sub-folder per class, or with split folders (train/, val/, test/) "
         "that have such sub-folders; or a Zip or tar archive of either; or a table of labels "
-        "(.csv, .tsv, .json, .jsonl)",
+        "(.csv, .tsv, .json, .jsonl, .parquet)",
     )
 
 

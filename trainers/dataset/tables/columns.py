@@ -20,6 +20,8 @@ NAMES: Final = {
 }
 """The names that each column may have. The first one that is there is used. Upper and lower case,
 spaces, _ and - do not matter."""
+_ZEROS: Final = ("0", "0.0", "False")
+_ONES: Final = ("1", "1.0", "True")
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Columns:
         """
         if self.label:
             return record.cells.get(self.label, "")
-        own = [name for name in self.one_hot if record.cells.get(name) in ("1", "1.0")]
+        own = [name for name in self.one_hot if record.cells.get(name) in _ONES]
         if len(own) > 1:
             raise ValueError(
                 f"the picture has several labels ({format_names([f'`{name}`' for name in own])}), "
@@ -101,4 +103,4 @@ def _find(names: Sequence[str], known: Sequence[str]) -> str:
 
 
 def _is_binary(records: Sequence[Record], name: str) -> bool:
-    return {record.cells.get(name, "") for record in records} <= {"0", "1", "0.0", "1.0"}
+    return {record.cells.get(name, "") for record in records} <= {*_ZEROS, *_ONES}

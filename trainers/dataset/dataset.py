@@ -18,9 +18,9 @@ from trainers.dataset.duplicates import find_duplicates
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import format_names
 from trainers.dataset.folders.layout import Layout
+from trainers.dataset.folders.scan import LeftOut, Scan, format_left_out
 from trainers.dataset.folders.suggestions import suggest_folder
 from trainers.dataset.inspection import inspect_files
-from trainers.dataset.scanning import LeftOut, Scan, format_left_out
 
 MIN_PICTURES = 2
 """Smallest number of pictures per class: one for training and one for the test."""

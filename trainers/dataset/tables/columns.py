@@ -20,6 +20,8 @@ NAMES: Final = {
 }
 """The names that each column may have. The first one that is there is used. Upper and lower case,
 spaces, _ and - do not matter."""
+ROBOFLOW: Final = "_classes.csv"
+"""The tables that Roboflow exports: the column `filename`, and one column of 0 and 1 per class."""
 _ZEROS: Final = ("0", "0.0", "False")
 _ONES: Final = ("1", "1.0", "True")
 
@@ -77,6 +79,8 @@ def choose_columns(table: Path, records: Sequence[Record], group: str | None) ->
         DataError: there is no column with the paths or with the classes.
     """
     names = list(dict.fromkeys(name for record in records for name in record.cells))
+    if table.name == ROBOFLOW:
+        return _choose_roboflow_columns(table, records, names)
     found = {role: _find(names, known.split()) for role, known in NAMES.items()}
     if group:
         found["group"] = _find(names, [group])
@@ -95,6 +99,19 @@ def choose_columns(table: Path, records: Sequence[Record], group: str | None) ->
             "name it label"
         )
     return Columns(**found, one_hot=() if found["label"] else one_hot)
+
+
+def _choose_roboflow_columns(
+    table: Path, records: Sequence[Record], names: Sequence[str]
+) -> Columns:
+    """Choose the columns of a table of Roboflow; its classes may be called `set` or `tag`."""
+    classes = tuple(name for name in names if name != "filename")
+    if others := [name for name in classes if not _is_binary(records, name)]:
+        raise DataError(
+            f"--data {table}: the column `{others[0]}` must have 0 or 1 in every line, because "
+            f"each column of {ROBOFLOW} but `filename` stands for a class"
+        )
+    return Columns("filename", "", "", "", classes)
 
 
 def _find(names: Sequence[str], known: Sequence[str]) -> str:

@@ -22,14 +22,14 @@ def test_each_line_has_a_label(tmp_path: Path) -> None:
         "c.jpg,,,",
         "d.jpg,cat,unlabeled,",
     )
-    labels, note = read_labels(table)
+    labels, columns = read_labels(table)
     assert labels == [
         Label("line 2", "a.jpg", "cat", "train", "p1"),
         Label("line 3", "sub/b.jpg", "dog", "validation", ""),
         Label("line 4", "c.jpg", "", "", ""),
         Label("line 5", "d.jpg", "cat", "unlabelled", ""),
     ]
-    assert note.endswith("path = `path`, label = `label`, split = `split`, group = `group`")
+    assert str(columns).endswith("path = `path`, label = `label`, split = `split`, group = `group`")
 
 
 @pytest.mark.parametrize(

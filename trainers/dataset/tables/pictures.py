@@ -1,0 +1,113 @@
+"""Lists the pictures of one or several tables of labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from trainers.dataset.folders.entries import UNPRINTABLE
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.filenames import UNLABELLED, escape, is_printable
+from trainers.dataset.folders.layout import Layout
+from trainers.dataset.folders.scan import LeftOut, PictureFile, Scan, format_left_out
+from trainers.dataset.tables.labels import Label, read_labels
+from trainers.dataset.tables.locating import locate
+
+
+class _Row(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        label: the content of the row.
+        file: the file of the picture, or why there is none, as the end of a sentence.
+        place: where the row is, such as "labels.csv, line 12".
+    """
+
+    label: Label
+    file: Path | str
+    place: str
+
+
+def scan_tables(
+    data_path: Path, folder: Path, tables: Mapping[Path, str], group: str | None = None
+) -> Scan:
+    """List the pictures of tables of labels, and their classes.
+
+    Args:
+        data_path: the table, folder or archive, as the user named it; messages show this path.
+        folder: the names of the pictures are relative to this folder.
+        tables: for each table the split of its pictures; "" if the table itself names the splits.
+        group: the value of --group; it may be the name of a column.
+
+    Raises:
+        DataError: a table cannot be read, names no picture that exists, or gives a picture two
+            classes, splits or groups.
+        OSError: a table cannot be opened.
+    """
+    rows: list[_Row] = []
+    notes = []
+    for table, split in tables.items():
+        own, note = _read_rows(table, folder, split, group)
+        rows += own
+        notes.append(note)
+    found: dict[str, _Row] = {}
+    left_out: list[LeftOut] = []
+    for row in rows:
+        reason, kind = _why_not_used(row)
+        if reason:
+            left_out.append(LeftOut(escape(row.label.path), reason, kind, row.place))
+            continue
+        name = _relative(Path(row.file), folder)
+        first = found.setdefault(name, row)
+        if _answer(first.label) != _answer(row.label):
+            raise DataError(
+                f"--data {data_path}: {escape(name)} has another class, split or group in "
+                f"{row.place} than in {first.place}: keep one of them"
+            )
+    if not found:
+        raise DataError(f"{data_path} has no picture to use" + format_left_out(left_out))
+    pictures = tuple(
+        PictureFile(Path(row.file), name, row.label.name, row.label.split, row.label.group)
+        for name, row in sorted(found.items())
+    )
+    used = {row.label.name for row in rows if row.label.split != UNLABELLED}
+    layout = Layout(notes=tuple(notes))
+    return Scan(data_path, folder, pictures, tuple(sorted(used - {""})), tuple(left_out), layout)
+
+
+def _read_rows(table: Path, folder: Path, split: str, group: str | None) -> tuple[list[_Row], str]:
+    """Read the rows of a table, and a note about how it was understood."""
+    labels, columns = read_labels(table, group)
+    files = locate([label.path for label in labels], table.parent)
+    name = _relative(table, folder)
+    rows = [
+        _Row(replace(label, split=split or label.split), file, f"{name}, {label.place}")
+        for label, file in zip(labels, files, strict=True)
+    ]
+    return rows, f"the columns of {name}: {columns}"
+
+
+def _answer(label: Label) -> tuple[str, str, str]:
+    return label.name, label.split, label.group
+
+
+def _why_not_used(row: _Row) -> tuple[str, str]:
+    """Return why a picture of a table is left out, and the kind of finding; "" if it is not."""
+    if not row.label.name:
+        return "has no label", ""
+    if row.label.split == UNLABELLED:
+        return "is in a split of unlabelled pictures", ""
+    if isinstance(row.file, str):
+        return row.file, "unreadable"
+    return ("", "") if is_printable(str(row.file)) else (UNPRINTABLE.reason, UNPRINTABLE.kind)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """Return the path of a file relative to the folder, or absolute if it is not in there."""
+    # Links are not followed, because a link in the folder belongs to it.
+    absolute, parent = (Path(os.path.normpath(Path.cwd() / each)) for each in (path, folder))
+    inside = absolute.is_relative_to(parent)
+    return (absolute.relative_to(parent) if inside else absolute).as_posix()

@@ -26,19 +26,22 @@ from trainers.dataset.folders.layout import Layout, detect_layout
 from trainers.dataset.folders.scan import LeftOut, PictureFile, Scan, format_left_out
 from trainers.dataset.folders.suggestions import suggest_folder
 from trainers.dataset.tables.discovery import find_tables
+from trainers.dataset.tables.downloading import is_uri, local_path
 from trainers.dataset.tables.pictures import scan_tables
 from trainers.dataset.tables.records import is_table
+from trainers.progress import Progress
 
 _SPREADSHEETS = (".xlsx", ".xls", ".ods")
 
 
-def scan(data_path: Path, group: str | None = None) -> Scan:
+def scan(data_path: Path, group: str | None = None, progress: Progress | None = None) -> Scan:
     """List the pictures of a folder, of a Zip or tar archive, or of a table, and their classes.
 
     If a folder or an archive has no two class folders, but a table of labels, the table is used.
 
     Args:
         group: the value of --group; it may be the name of a column of the table.
+        progress: shows the progress of downloading the pictures that a table names by URIs.
 
     Raises:
         DataError: the folder is missing, cannot be opened or holds no pictures, the archive cannot
@@ -47,9 +50,9 @@ def scan(data_path: Path, group: str | None = None) -> Scan:
     """
     if not is_printable(str(data_path)):
         raise DataError(f"--data {escape(str(data_path))} {UNPRINTABLE.reason}")
-    folder = open_folder(data_path)
+    folder, progress = open_folder(data_path), progress or Progress(is_quiet=True)
     if is_table(data_path):
-        return scan_tables(data_path, folder, {data_path: ""}, group)
+        return scan_tables(data_path, folder, {data_path: ""}, group, progress)
     if reason := why_not_opened(folder):
         raise DataError(f"--data {folder} {reason}; make it readable for this user")
     entries = list_entries(folder)
@@ -62,7 +65,7 @@ def scan(data_path: Path, group: str | None = None) -> Scan:
     except DataError as error:
         classes, problem = (), DataError(f"{data_path}: {error}")
     if (len(classes) < 2 or all(map(is_split_name, classes))) and (tables := find_tables(folder)):
-        found = scan_tables(data_path, folder, tables, group)
+        found = scan_tables(data_path, folder, tables, group, progress)
         return replace(found, left_out=(*found.left_out, *lost))
     if problem:
         raise problem
@@ -72,6 +75,11 @@ def scan(data_path: Path, group: str | None = None) -> Scan:
     if not pictures:
         raise DataError(_no_pictures(data_path, entries, left_out))
     return Scan(data_path, folder, pictures, classes, left_out, layout)
+
+
+def picture_path(folder: Path, name: str) -> Path:
+    """Return the file of a picture by its name: a path relative to the folder, or a URI."""
+    return local_path(name) if is_uri(name) else folder / name
 
 
 def open_folder(data_path: Path) -> Path:

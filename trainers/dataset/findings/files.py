@@ -65,7 +65,8 @@ def find_wrong_suffixes(dataset: Dataset, _: int) -> Iterator[Finding]:
     paths = [
         path
         for path, kind in zip(dataset.paths, formats, strict=True)
-        if suffix_of(path) not in _SUFFIXES[kind]
+        if "://" not in path  # the address of a picture is no file name
+        and suffix_of(path) not in _SUFFIXES[kind]
     ]
     if paths:
         text = (

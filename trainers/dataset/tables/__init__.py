@@ -3,7 +3,7 @@
 In: one or several tables. Out: a `Scan` with the class, split and group of each picture, or a
 `DataError`.
 The order of the steps: `discovery` finds the tables of a folder, `records` reads the cells,
-`columns` chooses the columns, `labels` converts each record to a `Label`, `locating` finds the
-files of the pictures, and `pictures` lists them.
-May use: trainers.dataset.folders.
+`columns` chooses the columns, `labels` converts each record to a `Label`, `locating` finds or
+downloads the files of the pictures, and `pictures` lists them.
+May use: trainers.{dataset.folders, progress}, service.system.
 """

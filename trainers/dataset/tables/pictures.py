@@ -13,8 +13,10 @@ from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import UNLABELLED, escape, is_printable
 from trainers.dataset.folders.layout import Layout
 from trainers.dataset.folders.scan import LeftOut, PictureFile, Scan, format_left_out
+from trainers.dataset.tables.downloading import is_uri
 from trainers.dataset.tables.labels import Label, read_labels
 from trainers.dataset.tables.locating import locate
+from trainers.progress import Progress
 
 
 class _Row(NamedTuple):
@@ -32,7 +34,11 @@ class _Row(NamedTuple):
 
 
 def scan_tables(
-    data_path: Path, folder: Path, tables: Mapping[Path, str], group: str | None = None
+    data_path: Path,
+    folder: Path,
+    tables: Mapping[Path, str],
+    group: str | None,
+    progress: Progress,
 ) -> Scan:
     """List the pictures of tables of labels, and their classes.
 
@@ -41,6 +47,7 @@ def scan_tables(
         folder: the names of the pictures are relative to this folder.
         tables: for each table the split of its pictures; "" if the table itself names the splits.
         group: the value of --group; it may be the name of a column.
+        progress: shows the progress of downloads.
 
     Raises:
         DataError: a table cannot be read, names no picture that exists, or gives a picture two
@@ -50,7 +57,7 @@ def scan_tables(
     rows: list[_Row] = []
     notes = []
     for table, split in tables.items():
-        own, note = _read_rows(table, folder, split, group)
+        own, note = _read_rows(table, folder, split, group, progress)
         rows += own
         notes.append(note)
     found: dict[str, _Row] = {}
@@ -60,7 +67,7 @@ def scan_tables(
         if reason:
             left_out.append(LeftOut(escape(row.label.path), reason, kind, row.place))
             continue
-        name = _relative(Path(row.file), folder)
+        name = _name(row, folder)
         first = found.setdefault(name, row)
         if _answer(first.label) != _answer(row.label):
             raise DataError(
@@ -78,10 +85,12 @@ def scan_tables(
     return Scan(data_path, folder, pictures, tuple(sorted(used - {""})), tuple(left_out), layout)
 
 
-def _read_rows(table: Path, folder: Path, split: str, group: str | None) -> tuple[list[_Row], str]:
+def _read_rows(
+    table: Path, folder: Path, split: str, group: str | None, progress: Progress
+) -> tuple[list[_Row], str]:
     """Read the rows of a table, and a note about how it was understood."""
     labels, columns = read_labels(table, group)
-    files = locate([label.path for label in labels], table.parent)
+    files = locate([label.path for label in labels], table.parent, progress)
     name = _relative(table, folder)
     rows = [
         _Row(replace(label, split=split or label.split), file, f"{name}, {label.place}")
@@ -102,7 +111,14 @@ def _why_not_used(row: _Row) -> tuple[str, str]:
         return "is in a split of unlabelled pictures", ""
     if isinstance(row.file, str):
         return row.file, "unreadable"
-    return ("", "") if is_printable(str(row.file)) else (UNPRINTABLE.reason, UNPRINTABLE.kind)
+    name = row.label.path if is_uri(row.label.path) else str(row.file)
+    return ("", "") if is_printable(name) else (UNPRINTABLE.reason, UNPRINTABLE.kind)
+
+
+def _name(row: _Row, folder: Path) -> str:
+    """Return the name of a picture: its path relative to the folder, or its URI."""
+    is_remote = is_uri(row.label.path) and not row.label.path.lower().startswith("file:")
+    return row.label.path if is_remote else _relative(Path(row.file), folder)
 
 
 def _relative(path: Path, folder: Path) -> str:

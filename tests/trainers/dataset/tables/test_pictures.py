@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.scan import LeftOut, Scan
-from trainers.dataset.scanning import open_folder, scan
+from trainers.dataset.scanning import open_folder, picture_path, scan
 
 
 def names(result: Scan) -> list[tuple[str, str, str]]:
@@ -89,6 +90,30 @@ def test_a_table_without_its_pictures_is_an_error(tmp_path: Path) -> None:
     table = write_table(tmp_path, "path,label", "1.jpg,cat")
     with pytest.raises(DataError, match=r"no picture to use(?s:.)*1\.jpg: does not exist"):
         scan(table)
+
+
+def test_pictures_of_uris_keep_their_uri_as_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    data = touch(tmp_path / "data", "c.jpg")
+    store = fsspec.filesystem("memory")
+    store.pipe({"/x/a.jpg": b"a", "/x/b.jpg": b"b"})
+    lines = ("memory://x/a.jpg,cat", "memory://x/b.jpg,dog", "memory://x/c.jpg,dog")
+    here = f"{(data / 'c.jpg').as_uri()},dog"
+    table = write_table(data, "image,label", *lines, here, "c.jpg,dog")
+    result = scan(table)
+    store.store.clear()
+    assert names(result) == [
+        ("c.jpg", "dog", ""),
+        ("memory://x/a.jpg", "cat", ""),
+        ("memory://x/b.jpg", "dog", ""),
+    ]
+    assert [file.path.read_bytes() for file in result.pictures] == [b"", b"a", b"b"]
+    lost = LeftOut("memory://x/c.jpg", "does not exist", "unreadable", "labels.csv, line 4")
+    assert result.left_out == (lost,)  # although c.jpg is beside the table
+    for file in result.pictures:
+        assert picture_path(result.folder, file.name) == file.path
 
 
 def roboflow(folder: Path, **rows: tuple[str, ...]) -> Path:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import errno
 import hashlib
 import re
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from service.system.folders import cache_folder
+from service.system.interrupts import cleanup_on_signal
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import escape
 from trainers.progress import Progress, log
@@ -79,10 +83,11 @@ def download(uris: Sequence[str], progress: Progress) -> dict[str, str]:
     )
     failures: dict[str, str] = {}
     stop = Event()
-    with ThreadPoolExecutor(min(MAX_THREADS, len(missing))) as threads:
+    with _staging_folder() as staging, ThreadPoolExecutor(MAX_THREADS) as threads:
         try:
             futures = {
-                threads.submit(_download, uri, stores[_scheme(uri)], stop): uri for uri in missing
+                threads.submit(_download, uri, stores[_scheme(uri)], staging, stop): uri
+                for uri in missing
             }
             done = progress.track(as_completed(futures), len(missing), "downloading")
             for count, future in enumerate(done, 1):
@@ -145,18 +150,35 @@ def _options(scheme: str) -> dict[str, Any]:
     return {"client_kwargs": {"trust_env": True, "timeout": timeout}}  # proxies of the environment
 
 
-def _download(uri: str, store: Any, stop: Event) -> str:
+@contextmanager
+def _staging_folder() -> Iterator[Path]:
+    """Make a folder for pictures that are not complete yet; remove it, also on Ctrl-C."""
+    root = cache_folder() / "downloads"
+    root.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
+    remove = partial(shutil.rmtree, folder, ignore_errors=True)
+    with cleanup_on_signal(remove):
+        try:
+            yield folder
+        finally:
+            remove()
+
+
+def _download(uri: str, store: Any, staging: Path, stop: Event) -> str:
     """Download a picture, in two attempts; return why it cannot be read, or ""."""
     target = local_path(uri)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    reason = _fetch(uri, target, store, stop)
+    partial_file = staging / target.name
+    reason = _fetch(uri, partial_file, store, stop)
     if reason.startswith(_UNREADABLE) and not stop.wait(RETRY_SECONDS):
-        reason = _fetch(uri, target, store, stop)
+        reason = _fetch(uri, partial_file, store, stop)
+    if not reason:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial_file.replace(target)
     return reason
 
 
-def _fetch(uri: str, target: Path, store: Any, stop: Event) -> str:
-    """Download a picture, unless `stop` is set; return why it cannot be read, or ""."""
+def _fetch(uri: str, file: Path, store: Any, stop: Event) -> str:
+    """Download a picture to a file, unless `stop` is set; return why it cannot be read, or ""."""
     from fsspec.callbacks import Callback
 
     def check(size: int | None, value: int) -> None:
@@ -164,22 +186,19 @@ def _fetch(uri: str, target: Path, store: Any, stop: Event) -> str:
             raise DataError("was not downloaded")
         _check_size(max(value, size or 0))
 
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as folder:
-        partial = Path(folder, "picture")
-        try:
-            check(0, 0)
-            store.get_file(uri, str(partial), callback=Callback(hooks={"check": check}))
-            if not partial.is_file():
-                return "is a folder"
-            _check_size(partial.stat().st_size)
-        except DataError as error:
-            return str(error)
-        except Exception as error:  # each store has its own errors
-            if getattr(error, "errno", None) in _DISK_ERRORS:
-                raise
-            is_missing = isinstance(error, FileNotFoundError)
-            return "does not exist" if is_missing else f"{_UNREADABLE} ({_first_line(error)})"
-        partial.replace(target)
+    try:
+        check(0, 0)
+        store.get_file(uri, str(file), callback=Callback(hooks={"check": check}))
+        if not file.is_file():
+            return "is a folder"
+        _check_size(file.stat().st_size)
+    except DataError as error:
+        return str(error)
+    except Exception as error:  # each store has its own errors
+        if getattr(error, "errno", None) in _DISK_ERRORS:
+            raise
+        is_missing = isinstance(error, FileNotFoundError)
+        return "does not exist" if is_missing else f"{_UNREADABLE} ({_first_line(error)})"
     return ""
 
 

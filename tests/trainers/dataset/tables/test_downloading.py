@@ -60,7 +60,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr(Handler, "requests", [])
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()
@@ -98,7 +98,7 @@ def test_what_cannot_be_read_has_a_reason_and_others_are_kept(server: str, cache
         down: "cannot be read (HTTP 503)",
     }
     assert files(cache) == [local_path(good)]
-    assert [path.name for path in local_path(good).parent.iterdir()] == [local_path(good).name]
+    assert [path.name for path in cache.iterdir()] == [local_path(good).parent.name]
 
 
 def test_a_failed_download_is_tried_again(server: str) -> None:
@@ -156,12 +156,10 @@ def test_a_full_disk_ends_the_run(memory: Any, monkeypatch: pytest.MonkeyPatch) 
         download(["memory://1"], QUIET)
 
 
-def test_downloads_end_if_all_fail(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_downloads_end_if_all_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(downloading, "MAX_FAILURES", 3)
     with pytest.raises(DataError, match=r"first 3 downloads failed; memory://\d does not exist: "):
         download([f"memory://{number}" for number in range(9)], QUIET)
-    memory.pipe("/1", b"1")
-    assert len(download([f"memory://{number}" for number in (1, *range(2, 9))], QUIET)) == 7
 
 
 @pytest.mark.parametrize(

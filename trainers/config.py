@@ -36,6 +36,22 @@ class ConfigError(GraftError):
     """An option is unknown, missing or invalid, or a file that it names cannot be read."""
 
 
+def check_group(group: str | None, hint: str = "") -> None:
+    """Check a value of --group that does not name a column of a table of labels.
+
+    Args:
+        hint: the end of the message.
+
+    Raises:
+        ConfigError: the value is neither the path of a CSV file nor a valid regular expression.
+    """
+    try:
+        re.compile("" if group is None or is_table(group) else group)
+    except re.error as error:
+        message = f"--group (={group!r}): not a valid regular expression: {error}{hint}"
+        raise ConfigError(message) from error
+
+
 class TrainingConfig(BaseModel):
     """The validated options of a training run."""
 
@@ -204,15 +220,6 @@ class TrainingConfig(BaseModel):
         """The formats that `export` adds to the bundle, without ONNX and SavedModel."""
         names = {name.strip() for name in (self.export or "").split(",")}
         return tuple(name for name in EXPORTS if name in names)
-
-    @field_validator("group")
-    @classmethod
-    def _must_compile(cls, value: str | None) -> str | None:
-        try:
-            re.compile("" if value is None or is_table(value) else value)
-        except re.error as error:
-            raise ValueError(f"not a valid regular expression: {error}") from error
-        return value
 
     def folder(self) -> Path | None:
         """The folder, archive or table to train on; None means the generated sample pictures."""

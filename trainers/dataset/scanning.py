@@ -7,11 +7,12 @@ decoded here: `inspection` does that later.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from service.imaging import SUFFIXES
+from trainers.config import check_group
 from trainers.dataset.folders import archives, sniffing
 from trainers.dataset.folders.entries import EMPTY, UNPRINTABLE, Entry, list_entries, why_not_opened
 from trainers.dataset.folders.errors import DataError
@@ -46,13 +47,14 @@ def scan(data_path: Path, group: str | None = None, progress: Progress | None = 
     Raises:
         DataError: the folder is missing, cannot be opened or holds no pictures, the archive cannot
             be unpacked, it is not clear which folders are the classes, or the table cannot be read.
+        ConfigError: --group names no column, and is not a valid regular expression.
         OSError: the table cannot be opened.
     """
     if not is_printable(str(data_path)):
         raise DataError(f"--data {escape(str(data_path))} {UNPRINTABLE.reason}")
     folder, progress = open_folder(data_path), progress or Progress(is_quiet=True)
     if is_table(data_path):
-        return scan_tables(data_path, folder, {data_path: ""}, group, progress)
+        return _scan_tables(data_path, folder, {data_path: ""}, group, progress)
     if reason := why_not_opened(folder):
         raise DataError(f"--data {folder} {reason}; make it readable for this user")
     entries = list_entries(folder)
@@ -65,16 +67,30 @@ def scan(data_path: Path, group: str | None = None, progress: Progress | None = 
     except DataError as error:
         classes, problem = (), DataError(f"{data_path}: {error}")
     if (len(classes) < 2 or all(map(is_split_name, classes))) and (tables := find_tables(folder)):
-        found = scan_tables(data_path, folder, tables, group, progress)
+        found = _scan_tables(data_path, folder, tables, group, progress)
         return replace(found, left_out=(*found.left_out, *lost))
     if problem:
         raise problem
+    check_group(group)
     files = [_label(entry, layout) for entry in entries]
     pictures = tuple(file for file in files if isinstance(file, PictureFile))
     left_out = (*(file for file in files if isinstance(file, LeftOut)), *lost)
     if not pictures:
         raise DataError(_no_pictures(data_path, entries, left_out))
     return Scan(data_path, folder, pictures, classes, left_out, layout)
+
+
+def _scan_tables(
+    data_path: Path,
+    folder: Path,
+    tables: Mapping[Path, str],
+    group: str | None,
+    progress: Progress,
+) -> Scan:
+    found = scan_tables(data_path, folder, tables, group, progress)
+    if not any(picture.group for picture in found.pictures):
+        check_group(group, f", and no column of the table ({'; '.join(found.layout.notes)})")
+    return found
 
 
 def picture_path(folder: Path, name: str) -> Path:

@@ -35,6 +35,7 @@ class Columns:
         label: the classes; "" if each of the columns in `one_hot` stands for a class.
         split, group: "" if there is no such column.
         one_hot: columns that are 1 for the pictures of their class, and 0 for all others.
+        unused: all other columns.
     """
 
     path: str
@@ -42,6 +43,7 @@ class Columns:
     split: str
     group: str
     one_hot: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     def label_of(self, record: Record) -> str:
         """Return the class of a record.
@@ -64,7 +66,8 @@ class Columns:
         used = [f"{role} = `{name}`" for role, name in names.items() if name]
         if self.one_hot:
             used.append(f"one for each class ({format_names(self.one_hot, 3)})")
-        return ", ".join(used)
+        unused = f"; not used: {format_names(self.unused)}" if self.unused else ""
+        return ", ".join(used) + unused
 
 
 def choose_columns(table: Path, records: Sequence[Record], group: str | None) -> Columns:
@@ -98,7 +101,8 @@ def choose_columns(table: Path, records: Sequence[Record], group: str | None) ->
             f"--data {table} has no column with the classes (its columns: {format_names(names)}): "
             "name it label"
         )
-    return Columns(**found, one_hot=() if found["label"] else one_hot)
+    roles = (found["path"], found["label"], found["split"], found["group"])
+    return Columns(*roles, unused=tuple(others)) if found["label"] else Columns(*roles, one_hot)
 
 
 def _choose_roboflow_columns(

@@ -81,7 +81,7 @@ def scan_tables(
         for name, row in sorted(found.items())
     )
     used = {row.label.name for row in rows if row.label.split != UNLABELLED}
-    layout = Layout(notes=tuple(notes))
+    layout = Layout({}, tuple(notes))
     return Scan(data_path, folder, pictures, tuple(sorted(used - {""})), tuple(left_out), layout)
 
 

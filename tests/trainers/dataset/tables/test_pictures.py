@@ -5,6 +5,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from trainers.config import ConfigError
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.scan import LeftOut, Scan
 from trainers.dataset.scanning import open_folder, picture_path, scan
@@ -73,6 +74,17 @@ def test_a_picture_has_one_class_split_and_group(tmp_path: Path, line: str) -> N
     )
     with pytest.raises(DataError, match=message):
         scan(table)
+
+
+def test_a_group_may_name_a_column_that_is_no_regular_expression(tmp_path: Path) -> None:
+    touch(tmp_path, "1.jpg", "2.jpg")
+    table = write_table(tmp_path, "path,label,tree (no.", "1.jpg,cat,a", "2.jpg,dog,b")
+    assert [file.group for file in scan(table, "tree (no.").pictures] == ["a", "b"]
+    message = r"expression: .*, and no column of the table \(.*: .*; not used: tree \(no\.\)"
+    with pytest.raises(ConfigError, match=message):
+        scan(table, "tree (")
+    with pytest.raises(ConfigError, match=r"not a valid regular expression: .* \d+$"):
+        scan(touch(tmp_path / "folder", "cat/1.jpg", "dog/2.jpg"), "tree (")
 
 
 def test_paths_do_not_depend_on_how_the_table_is_named(

@@ -55,11 +55,11 @@ def scan_tables(
         OSError: a table cannot be opened.
     """
     rows: list[_Row] = []
-    notes = []
+    names: dict[str, list[str]] = {}  # of the tables, by their columns
     for table, split in tables.items():
-        own, note = _read_rows(table, folder, split, group, progress)
+        own, columns = _read_rows(table, folder, split, group, progress)
         rows += own
-        notes.append(note)
+        names.setdefault(columns, []).append(_relative(table, folder))
     found: dict[str, _Row] = {}
     left_out: list[LeftOut] = []
     for row in rows:
@@ -81,6 +81,7 @@ def scan_tables(
         for name, row in sorted(found.items())
     )
     used = {row.label.name for row in rows if row.label.split != UNLABELLED}
+    notes = (f"the columns of {', '.join(own)}: {columns}" for columns, own in names.items())
     layout = Layout({}, tuple(notes))
     return Scan(data_path, folder, pictures, tuple(sorted(used - {""})), tuple(left_out), layout)
 
@@ -88,7 +89,7 @@ def scan_tables(
 def _read_rows(
     table: Path, folder: Path, split: str, group: str | None, progress: Progress
 ) -> tuple[list[_Row], str]:
-    """Read the rows of a table, and a note about how it was understood."""
+    """Read the rows of a table; also return its columns, as text."""
     labels, columns = read_labels(table, group)
     files = locate([label.path for label in labels], table.parent, progress)
     name = _relative(table, folder)
@@ -96,7 +97,7 @@ def _read_rows(
         _Row(replace(label, split=split or label.split), file, f"{name}, {label.place}")
         for label, file in zip(labels, files, strict=True)
     ]
-    return rows, f"the columns of {name}: {columns}"
+    return rows, str(columns)
 
 
 def _answer(label: Label) -> tuple[str, str, str]:

@@ -145,6 +145,8 @@ def test_each_split_of_roboflow_has_its_table(tmp_path: Path) -> None:
     assert names(result) == [*train, ("valid/1.jpg", "set", "validation")]
     assert result.classes == ("cat", "set")
     assert (result.folder, result.data_path) == (data, data)
+    (note,) = result.layout.notes
+    assert note.startswith("the columns of train/_classes.csv, valid/_classes.csv: path = `file")
     one = scan(data / "train")
     assert names(one) == [("1.jpg", "cat", ""), ("2.jpg", "set", "")]
     assert names(scan(data / "train/_classes.csv")) == names(one)

@@ -64,9 +64,9 @@ class TrainingConfig(BaseModel):
         None,
         min_length=1,
         description="folder with one sub-folder per class, or with split folders (train/, val/, "
-        "test/) that have such sub-folders; or a Zip or tar archive of either; or a table of "
-        "labels (.csv, .tsv, .json, .jsonl, .parquet); demo = generated sample pictures of leaves "
-        "(default: data/ if it exists, otherwise demo)",
+        "test/) that have such sub-folders; or a table of labels (.csv, .tsv, .json, .jsonl, "
+        ".parquet), or the folder that holds it; or a Zip or tar archive of any of these; demo = "
+        "generated sample pictures of leaves (default: data/ if it exists, otherwise demo)",
     )
     weights: str | None = Field(
         None,

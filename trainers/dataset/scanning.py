@@ -111,6 +111,11 @@ def open_folder(data_path: Path) -> Path:
         return data_path.parent
     if data_path.suffix.lower() in _SPREADSHEETS:
         raise DataError(f"--data {data_path} is a spreadsheet: save the table as CSV in UTF-8")
+    if is_uri(str(data_path).replace(":/", "://", 1)):  # a `Path` has no empty parts
+        raise DataError(
+            f"--data {data_path} is not on this machine: download it; only the pictures that a "
+            "table names may have URIs"
+        )
     folder = archives.unpack(data_path) if data_path.is_file() else data_path
     if not folder.is_dir():
         raise DataError(

@@ -402,3 +402,5 @@ def test_what_is_not_a_table_is_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(DataError, match=message):
             scan(tmp_path / name)
+    with pytest.raises(DataError, match="is not on this machine: download it"):
+        scan(Path("https://example.org/labels.csv"))

@@ -124,7 +124,10 @@ def _name(row: _Row, folder: Path) -> str:
 
 def _relative(path: Path, folder: Path) -> str:
     """Return the path of a file relative to the folder, or absolute if it is not in there."""
-    # Links are not followed, because a link in the folder belongs to it.
+    # Links are not followed, because a link in the folder belongs to it. But in link/../1.jpg, the
+    # dots mean the folder above the target of the link.
     absolute, parent = (Path(os.path.normpath(Path.cwd() / each)) for each in (path, folder))
+    if ".." in path.parts and path.exists() and not (absolute.exists() and path.samefile(absolute)):
+        absolute, parent = path.resolve(), parent.resolve()
     inside = absolute.is_relative_to(parent)
     return (absolute.relative_to(parent) if inside else absolute).as_posix()

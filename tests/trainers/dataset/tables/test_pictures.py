@@ -98,6 +98,19 @@ def test_paths_do_not_depend_on_how_the_table_is_named(
     assert names(scan(Path("labels.csv"))) == [("1.jpg", "cat", ""), ("2.jpg", "dog", "")]
 
 
+def test_dots_after_a_link_mean_the_folder_above_its_target(tmp_path: Path) -> None:
+    data = touch(tmp_path / "data", "1.jpg", "2.jpg", "away/3.jpg")
+    touch(tmp_path, "other/1.jpg", "other/deep/4.jpg")
+    (data / "link").symlink_to(tmp_path / "other/deep")
+    (data / "inner").symlink_to(data / "away")
+    lines = ("link/../1.jpg,cat", "1.jpg,dog", "link/4.jpg,cat", "inner/../2.jpg,cat")
+    result = scan(write_table(data, "path,label", *lines))
+    outside = (tmp_path / "other/1.jpg").as_posix()
+    pictures = {file.name: file.path for file in result.pictures}
+    assert pictures.keys() == {outside, "1.jpg", "link/4.jpg", "2.jpg"}
+    assert all(path.samefile(data / name) for name, path in pictures.items())
+
+
 def test_a_table_without_its_pictures_is_an_error(tmp_path: Path) -> None:
     table = write_table(tmp_path, "path,label", "1.jpg,cat")
     with pytest.raises(DataError, match=r"no picture to use(?s:.)*1\.jpg: does not exist"):

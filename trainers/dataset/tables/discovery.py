@@ -48,8 +48,7 @@ def _find_split_tables(inside: list[Path]) -> dict[Path, str]:
     tables = {
         table: split_of(split.name) for split in splits for table in _list(split) if is_table(table)
     }
-    is_one_each = len({table.parent for table in tables}) == len(tables)
-    return tables if is_one_each and len({table.name for table in tables}) == 1 else {}
+    return tables if len({table.name for table in tables}) == 1 else {}
 
 
 def _list(folder: Path) -> list[Path]:

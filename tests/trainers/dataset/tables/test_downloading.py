@@ -37,7 +37,7 @@ def memory() -> Iterator[Any]:
 class Handler(BaseHTTPRequestHandler):
     """Answers /1.jpg and /a b.jpg; /403 and /503 with this status; /cut.jpg with half of itself.
 
-    /busy.jpg is answered with 503 once.
+    /busy.jpg is answered with 503 once. /huge.jpg says that it has 99 bytes.
     """
 
     requests: list[str] = []
@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         self.requests.append(self.path)
         status = int(self.path[1:]) if self.path[1:].isdigit() else 200
         self.send_response(503 if is_busy else 404 if self.path == "/none.jpg" else status)
-        self.send_header("Content-Length", "8")
+        self.send_header("Content-Length", "99" if self.path == "/huge.jpg" else "8")
         self.end_headers()
         self.wfile.write(b"half" if self.path == "/cut.jpg" else self.path.encode()[:8].ljust(8))
 
@@ -122,13 +122,16 @@ def test_any_store_of_fsspec_is_read(memory: Any, tmp_path: Path) -> None:
 
 
 def test_pictures_have_the_size_limit_of_local_files(
-    memory: Any, cache: Path, monkeypatch: pytest.MonkeyPatch
+    memory: Any, server: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert downloading.MAX_FILE_BYTES == digests.MAX_FILE_BYTES
     monkeypatch.setattr(downloading, "MAX_FILE_BYTES", 10)
     memory.pipe({"/a": b"1" * 10, "/b": b"1" * 11})
-    failures = download(["memory://a", "memory://b"], QUIET)
-    assert failures == {"memory://b": "has 11 bytes, more than the limit of 10 bytes"}
+    huge = f"{server}/huge.jpg"  # refused before it has arrived
+    assert download(["memory://a", "memory://b", huge], QUIET) == {
+        "memory://b": "has 11 bytes, more than the limit of 10 bytes",
+        huge: "has 99 bytes, more than the limit of 10 bytes",
+    }
     assert files(cache) == [local_path("memory://a")]
 
 

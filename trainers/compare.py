@@ -78,7 +78,7 @@ def compare(
     """
     folder = preparation.choose_folder(config)
     with progress.step("scanning"):
-        files = scanning.scan(folder, config.group)
+        files = scanning.scan(folder, config.group, progress)
     size = max(candidate.image_size(config) for candidate in candidates)
     arrays, max_bytes = cache_folder() / "arrays", config.cache_gigabytes * 1e9
     with (

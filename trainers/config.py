@@ -36,6 +36,22 @@ class ConfigError(GraftError):
     """An option is unknown, missing or invalid, or a file that it names cannot be read."""
 
 
+def check_group(group: str | None, hint: str = "") -> None:
+    """Check a value of --group that does not name a column of a table of labels.
+
+    Args:
+        hint: the end of the message.
+
+    Raises:
+        ConfigError: the value is neither the path of a CSV file nor a valid regular expression.
+    """
+    try:
+        re.compile("" if group is None or is_table(group) else group)
+    except re.error as error:
+        message = f"--group (={group!r}): not a valid regular expression: {error}{hint}"
+        raise ConfigError(message) from error
+
+
 class TrainingConfig(BaseModel):
     """The validated options of a training run."""
 
@@ -48,9 +64,9 @@ class TrainingConfig(BaseModel):
         None,
         min_length=1,
         description="folder with one sub-folder per class, or with split folders (train/, val/, "
-        "test/) that have such sub-folders; or a Zip or tar archive of either; or a table of "
-        "labels (.csv, .tsv, .json, .jsonl); demo = generated sample pictures of leaves (default: "
-        "data/ if it exists, otherwise demo)",
+        "test/) that have such sub-folders; or a table of labels (.csv, .tsv, .json, .jsonl, "
+        ".parquet), or the folder that holds it; or a Zip or tar archive of any of these; demo = "
+        "generated sample pictures of leaves (default: data/ if it exists, otherwise demo)",
     )
     weights: str | None = Field(
         None,
@@ -228,15 +244,6 @@ class TrainingConfig(BaseModel):
                 "cannot be used with --time-budget: the folds would be trained for another time "
                 "than the model, so their accuracy would be that of another recipe"
             )
-        return value
-
-    @field_validator("group")
-    @classmethod
-    def _must_compile(cls, value: str | None) -> str | None:
-        try:
-            re.compile("" if value is None or is_table(value) else value)
-        except re.error as error:
-            raise ValueError(f"not a valid regular expression: {error}") from error
         return value
 
     def folder(self) -> Path | None:

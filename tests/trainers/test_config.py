@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trainers.cli.arguments import parse
-from trainers.config import ConfigError, TrainingConfig
+from trainers.config import ConfigError, TrainingConfig, check_group
 
 
 def test_flags_become_the_config() -> None:
@@ -54,9 +54,12 @@ def test_a_file_that_is_not_a_mapping_is_refused(
         parse(["--config", str(tmp_path / "run.yaml")])
 
 
-def test_a_group_that_is_not_a_regular_expression_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^--group \(='\(\['\): not a valid regular expr"):
-        parse(["--plugin", "vgg", "--group", "(["])
+def test_a_group_is_a_regular_expression_or_a_table() -> None:
+    message = r"^--group \(='clip\('\): not a valid regular expression: .*, and no column$"
+    with pytest.raises(ConfigError, match=message):
+        check_group("clip(", ", and no column")
+    for group in (None, r"clip\d+", "(.csv"):  # the last one is the name of a table
+        check_group(group)
 
 
 def test_without_a_plugin_the_message_shows_an_example() -> None:

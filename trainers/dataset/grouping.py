@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.config import ConfigError, is_table
+from trainers.config import ConfigError, check_group, is_table
 from trainers.dataset import connected_components
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.errors import DataError
@@ -53,17 +53,15 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
         table = read_table(Path(rule))
         sources = tuple(table.get(path, "") for path in dataset.paths)
     else:
-        try:
-            re.compile(rule)
-        except re.error as error:
-            message = f"--group (={rule!r}): not a valid regular expression: {error}"
-            raise ConfigError(message) from error
+        check_group(rule)
         sources = tuple(match_source(rule, path) for path in dataset.paths)
     if not any(sources):
+        columns = "" if dataset.layout.roots else "; ".join(dataset.layout.notes)
         raise DataError(
             f"--group (={rule!r}) finds no source for any of the {len(sources):,} pictures: it "
             f"must {'list' if is_table(rule) else 'match'} paths such as "
-            f"{format_names(list(dataset.paths), 2)}, or name a column of the table in --data"
+            f"{format_names(list(dataset.paths), 2)}"
+            + (columns and f", or name a column of the table ({columns})")
         )
     _log_sources(sources, "--group")
     return replace(dataset, sources=sources)

@@ -33,14 +33,14 @@ class Label:
     group: str
 
 
-def read_labels(table: Path, group: str | None = None) -> tuple[list[Label], str]:
+def read_labels(table: Path, group: str | None = None) -> tuple[list[Label], Columns]:
     """Read the labels of a table.
 
     Args:
         group: the value of --group, which may be the name of a column.
 
     Returns:
-        The labels in the order of the table, and a note about how the table was understood.
+        The labels in the order of the table, and the columns that they come from.
 
     Raises:
         DataError: the table cannot be read, or a cell cannot be interpreted.
@@ -54,7 +54,7 @@ def read_labels(table: Path, group: str | None = None) -> tuple[list[Label], str
             labels.append(_make_label(record, columns))
         except ValueError as error:
             raise DataError(f"--data {table}, {record.place}: {error}") from error
-    return labels, f"the columns of {table.name}: {columns}"
+    return labels, columns
 
 
 def _make_label(record: Record, columns: Columns) -> Label:

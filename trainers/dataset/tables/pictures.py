@@ -1,0 +1,133 @@
+"""Lists the pictures of one or several tables of labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from trainers.dataset.folders.entries import UNPRINTABLE
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.filenames import UNLABELLED, escape, is_printable
+from trainers.dataset.folders.layout import Layout
+from trainers.dataset.folders.scan import LeftOut, PictureFile, Scan, format_left_out
+from trainers.dataset.tables.downloading import is_uri
+from trainers.dataset.tables.labels import Label, read_labels
+from trainers.dataset.tables.locating import locate
+from trainers.progress import Progress
+
+
+class _Row(NamedTuple):
+    """A row of a table.
+
+    Attributes:
+        label: the content of the row.
+        file: the file of the picture, or why there is none, as the end of a sentence.
+        place: where the row is, such as "labels.csv, line 12".
+    """
+
+    label: Label
+    file: Path | str
+    place: str
+
+
+def scan_tables(
+    data_path: Path,
+    folder: Path,
+    tables: Mapping[Path, str],
+    group: str | None,
+    progress: Progress,
+) -> Scan:
+    """List the pictures of tables of labels, and their classes.
+
+    Args:
+        data_path: the table, folder or archive, as the user named it; messages show this path.
+        folder: the names of the pictures are relative to this folder.
+        tables: for each table the split of its pictures; "" if the table itself names the splits.
+        group: the value of --group; it may be the name of a column.
+        progress: shows the progress of downloads.
+
+    Raises:
+        DataError: a table cannot be read, names no picture that exists, or gives a picture two
+            classes, splits or groups.
+        OSError: a table cannot be opened.
+    """
+    rows: list[_Row] = []
+    names: dict[str, list[str]] = {}  # of the tables, by their columns
+    for table, split in tables.items():
+        own, columns = _read_rows(table, folder, split, group, progress)
+        rows += own
+        names.setdefault(columns, []).append(_relative(table, folder))
+    found: dict[str, _Row] = {}
+    left_out: list[LeftOut] = []
+    for row in rows:
+        reason, kind = _why_not_used(row)
+        if reason:
+            left_out.append(LeftOut(escape(row.label.path), reason, kind, row.place))
+            continue
+        name = _name(row, folder)
+        first = found.setdefault(name, row)
+        if _answer(first.label) != _answer(row.label):
+            raise DataError(
+                f"--data {data_path}: {escape(name)} has another class, split or group in "
+                f"{row.place} than in {first.place}: keep one of them"
+            )
+    if not found:
+        raise DataError(f"{data_path} has no picture to use" + format_left_out(left_out))
+    pictures = tuple(
+        PictureFile(Path(row.file), name, row.label.name, row.label.split, row.label.group)
+        for name, row in sorted(found.items())
+    )
+    used = {row.label.name for row in rows if row.label.split != UNLABELLED}
+    notes = (f"the columns of {', '.join(own)}: {columns}" for columns, own in names.items())
+    layout = Layout({}, tuple(notes))
+    return Scan(data_path, folder, pictures, tuple(sorted(used - {""})), tuple(left_out), layout)
+
+
+def _read_rows(
+    table: Path, folder: Path, split: str, group: str | None, progress: Progress
+) -> tuple[list[_Row], str]:
+    """Read the rows of a table; also return its columns, as text."""
+    labels, columns = read_labels(table, group)
+    files = locate([label.path for label in labels], table.parent, progress)
+    name = _relative(table, folder)
+    rows = [
+        _Row(replace(label, split=split or label.split), file, f"{name}, {label.place}")
+        for label, file in zip(labels, files, strict=True)
+    ]
+    return rows, str(columns)
+
+
+def _answer(label: Label) -> tuple[str, str, str]:
+    return label.name, label.split, label.group
+
+
+def _why_not_used(row: _Row) -> tuple[str, str]:
+    """Return why a picture of a table is left out, and the kind of finding; "" if it is not."""
+    if not row.label.name:
+        return "has no label", ""
+    if row.label.split == UNLABELLED:
+        return "is in a split of unlabelled pictures", ""
+    if isinstance(row.file, str):
+        return row.file, "unreadable"
+    name = row.label.path if is_uri(row.label.path) else str(row.file)
+    return ("", "") if is_printable(name) else (UNPRINTABLE.reason, UNPRINTABLE.kind)
+
+
+def _name(row: _Row, folder: Path) -> str:
+    """Return the name of a picture: its path relative to the folder, or its URI."""
+    is_remote = is_uri(row.label.path) and not row.label.path.lower().startswith("file:")
+    return row.label.path if is_remote else _relative(Path(row.file), folder)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """Return the path of a file relative to the folder, or absolute if it is not in there."""
+    # Links are not followed, because a link in the folder belongs to it. But in link/../1.jpg, the
+    # dots mean the folder above the target of the link.
+    absolute, parent = (Path(os.path.normpath(Path.cwd() / each)) for each in (path, folder))
+    if ".." in path.parts and path.exists() and not (absolute.exists() and path.samefile(absolute)):
+        absolute, parent = path.resolve(), parent.resolve()
+    inside = absolute.is_relative_to(parent)
+    return (absolute.relative_to(parent) if inside else absolute).as_posix()

@@ -7,7 +7,6 @@ run are recorded in the config.json of its bundle.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,8 +20,6 @@ DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
 MAX_EPOCHS = 1_000_000
 """Largest allowed number of epochs: TensorFlow counts training steps in 32 bits."""
-
-
 EXPORTS = ("keras", "litert", "openvino")
 """The formats that --export can add to a bundle: the keys of `formats.OPTIONAL_FORMATS`."""
 
@@ -34,22 +31,6 @@ def is_table(group: str) -> bool:
 
 class ConfigError(GraftError):
     """An option is unknown, missing or invalid, or a file that it names cannot be read."""
-
-
-def check_group(group: str | None, hint: str = "") -> None:
-    """Check a value of --group that does not name a column of a table of labels.
-
-    Args:
-        hint: the end of the message.
-
-    Raises:
-        ConfigError: the value is neither the path of a CSV file nor a valid regular expression.
-    """
-    try:
-        re.compile("" if group is None or is_table(group) else group)
-    except re.error as error:
-        message = f"--group (={group!r}): not a valid regular expression: {error}{hint}"
-        raise ConfigError(message) from error
 
 
 class TrainingConfig(BaseModel):

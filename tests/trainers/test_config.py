@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from trainers.cli.arguments import parse
-from trainers.config import ConfigError, TrainingConfig, check_group
+from trainers.config import ConfigError, TrainingConfig
 
 
 def test_flags_become_the_config() -> None:
@@ -52,14 +52,6 @@ def test_a_file_that_is_not_a_mapping_is_refused(
     (tmp_path / "run.yaml").write_text(content)
     with pytest.raises(ConfigError, match=message):
         parse(["--config", str(tmp_path / "run.yaml")])
-
-
-def test_a_group_is_a_regular_expression_or_a_table() -> None:
-    message = r"^--group \(='clip\('\): not a valid regular expression: .*, and no column$"
-    with pytest.raises(ConfigError, match=message):
-        check_group("clip(", ", and no column")
-    for group in (None, r"clip\d+", "(.csv"):  # the last one is the name of a table
-        check_group(group)
 
 
 def test_without_a_plugin_the_message_shows_an_example() -> None:

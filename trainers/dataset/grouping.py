@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.config import ConfigError, check_group, is_table
+from trainers.config import ConfigError, is_table
 from trainers.dataset import connected_components
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import format_names
+from trainers.dataset.group_rule import check_group
 from trainers.progress import log
 
 COLUMNS = ("path", "group")

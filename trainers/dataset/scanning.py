@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from service.imaging import SUFFIXES
-from trainers.config import check_group
 from trainers.dataset.folders import archives, sniffing
 from trainers.dataset.folders.entries import EMPTY, UNPRINTABLE, Entry, list_entries, why_not_opened
 from trainers.dataset.folders.errors import DataError
@@ -26,6 +25,7 @@ from trainers.dataset.folders.filenames import (
 from trainers.dataset.folders.layout import Layout, detect_layout
 from trainers.dataset.folders.scan import LeftOut, PictureFile, Scan, format_left_out
 from trainers.dataset.folders.suggestions import suggest_folder
+from trainers.dataset.group_rule import check_group
 from trainers.dataset.tables.discovery import find_tables
 from trainers.dataset.tables.downloading import is_uri, local_path
 from trainers.dataset.tables.pictures import scan_tables

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from trainers.cache.array_cache import Cache
-from trainers.dataset.splits import splitting
 from trainers.dataset.dataset import Dataset, check_classes, load_dataset
 from trainers.dataset.findings.files import find_wrong_suffixes
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import format_names
 from trainers.dataset.inspection import inspect_picture
 from trainers.dataset.scanning import scan
+from trainers.dataset.splits import splitting
 from trainers.progress import Progress
 
 SILENT = Progress(is_quiet=True)

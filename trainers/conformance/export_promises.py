@@ -44,6 +44,8 @@ def check_heat_maps(trial: Trial) -> str:
     from trainers.exporting import heat_maps
 
     classifier = _make_classifier(trial)
+    if not heat_maps.has_regions(classifier):
+        return "the feature maps have no regions, so a model with this backbone has no heat maps"
     heat_maps.export(classifier, trial.folder)
     try:
         parity = heat_maps.check_parity(classifier, trial.folder, trial.images.astype("uint8"))

@@ -21,6 +21,7 @@ def unfreeze_last(model: keras.Model, layers: int) -> list[keras.layers.Layer]:
     """
     import keras
 
+    model.trainable = False  # Keras does nothing if the value of a model stays the same
     model.trainable = True  # a layer can be trainable only inside a trainable model
     unfrozen: list[keras.layers.Layer] = []
     for block in reversed(list(_blocks(model))):

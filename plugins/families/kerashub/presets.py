@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from plugins.families.kerashub.variants import PresetVariant
 from plugins.weights import WeightsError
 
-CONFIG, CONVERTER = "config.json", "image_converter.json"
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 SHAPE_FREE = ("EfficientNetBackbone",)
 """Classes without the argument `image_shape`. Their networks take pictures of any size."""
 
@@ -50,9 +51,9 @@ def load_scaling(source: str) -> tuple[Any, Any] | None:
 
 
 def download(preset: str, spec: PresetVariant, name: str) -> None:
-    """Download the configuration of a preset, to find out whether it can be downloaded.
+    """Download a preset into the cache of kagglehub, where KerasHub looks for it.
 
-    KerasHub itself reports a gated model as one that does not exist.
+    KerasHub itself would report a gated preset as one that does not exist.
 
     Args:
         name: `family:variant` of the backbone, for the error message.
@@ -68,7 +69,8 @@ def download(preset: str, spec: PresetVariant, name: str) -> None:
     handle = str(presets[preset]["kaggle_handle"]).removeprefix("kaggle://")
     page = f"https://www.kaggle.com/models/{handle.replace('/keras/', '/Keras/')}"
     try:
-        kagglehub.model_download(handle, CONFIG)
+        for file in (CONFIG, WEIGHTS):
+            kagglehub.model_download(handle, file)
     except Exception as error:  # errors of requests, kagglehub and kagglesdk
         raise _download_error(name, page, error) from error
 
@@ -93,9 +95,7 @@ def check_folder(spec: PresetVariant, folder: Path, image_size: int, name: str) 
             f"{path} is not a configuration of KerasHub ({error}): fetch it again"
         ) from error
     if not any(folder.glob("model*.weights.h5")):
-        raise WeightsError(
-            f"{folder} has no weights: the file model.weights.h5 belongs beside {CONFIG}"
-        )
+        raise WeightsError(f"{folder} has no weights: the file {WEIGHTS} belongs beside {CONFIG}")
     if found == "SigLIPBackbone":
         found, arguments = "SigLIPVisionEncoder", arguments["vision_encoder"]["config"]
     if found != spec.network:
@@ -119,7 +119,7 @@ def _check_size(
 
 def _download_error(name: str, page: str, error: Exception) -> WeightsError:
     reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else repr(error)
-    if "403" in reason or "401" in reason:
+    if re.search(r"\b40[13] ", reason):
         return WeightsError(
             f"the weights of {name} are gated: Kaggle gives them only to users who have accepted "
             f"their licence ({reason}).\n  Accept it at  {page}\n"

@@ -102,7 +102,7 @@ pretrain-pocket: setup ## train the weights of the backbone pocket again (about 
 	$(RUN) -m trainers.pretraining.run --output artifacts/pocket
 
 TOOL := $(RUN) -m uv tool run
-LOCKS := serving serving-sign serving-gpu train train-gpu
+LOCKS := serving serving-sign serving-gpu train train-kerashub train-gpu
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 build: setup ## build the package into dist/
@@ -148,12 +148,13 @@ COMPILE := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --
 # with. lowest.txt is for Python 3.11 on Linux only, because newer versions of Python need higher
 # versions of packages.
 lock: setup ## write the lock files in requirements/, after a change in pyproject.toml
-	$(COMPILE) --extra dev -o requirements/dev.txt
+	$(COMPILE) --extra dev --extra kerashub -o requirements/dev.txt
 	for lock in $(LOCKS); do cp requirements/dev.txt requirements/$$lock.txt; done
 	$(COMPILE) -o requirements/serving.txt
 	$(COMPILE) --extra sign -o requirements/serving-sign.txt
 	$(COMPILE) requirements/serving-gpu.in --no-emit-package onnxruntime -o requirements/serving-gpu.txt
 	$(COMPILE) --extra train -o requirements/train.txt
+	$(COMPILE) --extra train --extra kerashub -o requirements/train-kerashub.txt
 	$(COMPILE) --extra gpu -o requirements/train-gpu.txt
 	$(filter-out --universal,$(COMPILE)) --python-platform linux --upgrade --resolution lowest-direct --extra dev -o requirements/lowest.txt
 

@@ -53,8 +53,8 @@ class TrainingConfig(BaseModel):
         None,
         min_length=1,
         description="weights to start from: imagenet, embedded (part of Graft), none (random "
-        "weights), or a .h5, .weights.h5 or .keras file of the backbone (default: embedded for "
-        "pocket, imagenet for all others)",
+        "weights), a .h5, .weights.h5 or .keras file of the backbone, or a folder with a preset of "
+        "KerasHub (default: embedded for pocket, its preset for kerashub, imagenet for all others)",
     )
     output: Path = Field(
         Path("artifacts"),
@@ -135,7 +135,8 @@ class TrainingConfig(BaseModel):
     fine_tune_layers: int | None = Field(
         None,
         ge=1,
-        description="how many of the last layers to fine-tune, not counting BatchNormalization",
+        description="how many of the last layers to fine-tune, not counting BatchNormalization; "
+        "a transformer block is fine-tuned as a whole",
     )
     fine_tune_learning_rate: float | None = Field(
         None,

@@ -7,7 +7,7 @@ PLUGIN ?= resnet:50
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-families test-long test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling bench-trust pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
+.PHONY: help setup demo test test-fast test-families test-long test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling bench-trust bench-accuracy pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -97,6 +97,14 @@ bench-rolling: setup ## restart two replicas behind nginx 20 times under load, a
 
 bench-trust: setup ## measure how far answers can be trusted, over 10 seeds: make bench-trust PLUGIN=NAME WEIGHTS=FILE DATA=FOLDER FOREIGN=FOLDER (an hour)
 	$(RUN) -m benchmarks.trust $(PLUGIN) $(WEIGHTS) $(DATA) $(FOREIGN)
+
+artifacts/peers-accuracy/.ready: benchmarks/accuracy/peers/requirements.txt
+	$(PYTHON) -m venv artifacts/peers-accuracy
+	artifacts/peers-accuracy/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+bench-accuracy: setup artifacts/peers-accuracy/.ready ## compare the accuracy with fastai, timm and a tutorial, from weights of EfficientNet-Lite0: make bench-accuracy PLUGIN=NAME WEIGHTS=FILE DATA=FOLDER (hours; 6 GB)
+	$(RUN) -m benchmarks.accuracy.run $(PLUGIN) $(WEIGHTS) $(DATA)
 
 pretrain-pocket: setup ## train the weights of the backbone pocket again (about 40 minutes on 2 cores)
 	$(RUN) -m trainers.pretraining.run --output artifacts/pocket

@@ -64,7 +64,8 @@ def _check(options: argparse.Namespace) -> int:
         classes = f"{len(dataset.classes)} class{'es' if len(dataset.classes) != 1 else ''}"
         print(f"{pictures} of {classes}: {total}")
     check_classes(dataset)
-    splitting.split(dataset, seed=0)  # raises the errors that a training run would raise
+    # This raises the errors that a training run would raise.
+    splitting.log_drawn_splits(dataset, splitting.split(dataset, seed=0))
     return WRONG_USE if options.strict and findings else 0
 
 

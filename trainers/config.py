@@ -122,7 +122,7 @@ class TrainingConfig(BaseModel):
         None,
         ge=2,
         le=20,
-        description="also cross-validate: train a model on each of N folds by the same options, "
+        description="also cross-validate: train a model on each of N folds with the same options, "
         "and report mean and interval of their test accuracy. Every picture is a test picture "
         "once. Only the usual model is exported",
     )
@@ -220,11 +220,11 @@ class TrainingConfig(BaseModel):
 
     @field_validator("folds")
     @classmethod
-    def _must_have_time(cls, value: int | None, info: ValidationInfo) -> int | None:
+    def _refuse_time_budget(cls, value: int | None, info: ValidationInfo) -> int | None:
         if value and info.data.get("time_budget"):
             raise ValueError(
-                "cannot be used with --time-budget: the folds would be trained for another time "
-                "than the model, so their accuracy would be that of another recipe"
+                "cannot be used with --time-budget: each fold would get a different training time "
+                "than the model, so its accuracy would not describe the model"
             )
         return value
 

@@ -42,6 +42,8 @@ class Progress:
         is_quiet: whether to show nothing.
         is_terminal: whether to draw bars; None draws bars if stderr is a terminal.
         is_json: whether to write JSON lines instead of bars and plain lines.
+        part: the part of the run that the steps belong to, such as "fold 1"; it precedes every
+            label, and is in the JSON lines of epochs.
 
     Attributes:
         seconds: the duration of each step in seconds, by its label, in the order in which the steps
@@ -49,13 +51,21 @@ class Progress:
     """
 
     def __init__(
-        self, is_quiet: bool = False, is_terminal: bool | None = None, is_json: bool = False
+        self,
+        is_quiet: bool = False,
+        is_terminal: bool | None = None,
+        is_json: bool = False,
+        part: str = "",
     ) -> None:
-        self._is_quiet, self._is_json = is_quiet, is_json
+        self._is_quiet, self._is_json, self._part = is_quiet, is_json, part
         self._is_terminal = sys.stderr.isatty() if is_terminal is None else is_terminal
         self.seconds: dict[str, float] = {}
         self._lock, self._active_bars = threading.Lock(), 0
         self._display: rich.progress.Progress
+
+    def for_part(self, part: str) -> Progress:
+        """Return a progress that is shown in the same way, but measures its own times."""
+        return Progress(self._is_quiet, self._is_terminal, self._is_json, part)
 
     def track(self, items: Iterable[T], total: int, label: str) -> Iterator[T]:
         """Yield `items`, and show how many of the `total` items are done."""
@@ -80,15 +90,19 @@ class Progress:
                 left is unknown until they are done. The very first step of this run never counts
                 for the speed: it compiles, opens files and allocates memory.
         """
-        label = LABELS.get(label, label)
+        label = self._full(LABELS.get(label, label))
         with self._timed(label), self._shown(EtaEstimator(total, done, warm_up), label) as advance:
             yield advance
 
     @contextmanager
     def step(self, label: str) -> Iterator[None]:
         """Show work whose number of steps is unknown."""
+        label = self._full(label)
         with self._timed(label), self._shown(EtaEstimator(None), label):
             yield
+
+    def _full(self, label: str) -> str:
+        return f"{self._part}: {label}" if self._part else label
 
     def epoch(self, phase: str, number: int, epochs: int, figures: Mapping[str, Any]) -> None:
         """Write the figures of an epoch as a line of JSON; without JSON, write nothing.
@@ -99,6 +113,7 @@ class Progress:
         """
         if self._is_json and not self._is_quiet:
             content = {"phase": phase, "epoch": number, "epochs": epochs, **figures}
+            content |= {"part": self._part} if self._part else {}
             print(json_line("epoch", content), file=sys.stderr, flush=True)
 
     @contextmanager

@@ -143,7 +143,7 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
         dataset, findings = preparation.prepare_dataset(files, config, size, cache, progress)
         folds = fold_datasets.make_folds(dataset, config.folds, config.seed)
         dataset = decoding.decode_lazily(dataset, size, cache)
-        dataset.prefetch("train", "validation", "test")  # while TensorFlow starts
+        dataset.prefetch("validation", "test")  # every run needs both; TensorFlow starts meanwhile
         hardware.prepare(config.seed, config.device, config.precision)
         from trainers.cross_validation import measuring
         from trainers.exporting import (

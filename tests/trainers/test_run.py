@@ -199,7 +199,7 @@ def test_a_table_of_labels_is_trained_on_like_folders(folder: Path, tmp_path: Pa
     assert all(len(names) == 1 for names in splits.values())
 
 
-def test_a_bundle_may_have_more_formats(folder: Path, tmp_path: Path) -> None:
+def test_a_run_may_have_more_formats_and_folds(folder: Path, tmp_path: Path) -> None:
     options = (
         "--output",
         tmp_path / "out",
@@ -207,6 +207,8 @@ def test_a_bundle_may_have_more_formats(folder: Path, tmp_path: Path) -> None:
         "formats",
         "--export",
         "openvino, litert,keras",
+        "--folds",
+        "2",
     )
     assert run(*QUICK, "--data", folder, *HEAD_ONLY, *options) == 0
     (path,) = (tmp_path / "out").glob("formats-*")
@@ -222,6 +224,8 @@ def test_a_bundle_may_have_more_formats(folder: Path, tmp_path: Path) -> None:
     assert (path / "labels.txt").read_text() == "blue\ngreen\nred\n"
     formats = ["onnx", "saved_model", "keras", "litert", "openvino"]
     assert list(manifest.parity["max_difference"]) == formats
+    folds = json.loads((path / "metrics.json").read_text())["folds"]
+    assert (folds["k"], folds["n"]) == (2, folds["folds"][0]["n"] + folds["folds"][1]["n"])
 
 
 def test_the_bundle_is_in_bentomls_store(bundle: Bundle, bentoml_home: Path) -> None:

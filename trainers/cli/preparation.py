@@ -73,11 +73,12 @@ def prepare_dataset(
     pinned = pinning.match_pins(dataset, pins)
     with progress.step("checking"):
         findings = check(pinned.apply(dataset), image_size, config.strict)
-    dataset = pinned.apply(splitting.split(dataset, config.seed))
-    if dataset.pinned:
-        pinning.check_pinned(dataset)
-    log.info("%s", splitting.describe(dataset))
-    return dataset, findings
+    split = pinned.apply(splitting.split(pinned.release(dataset), config.seed))
+    if split.pinned:
+        pinning.check_pinned(split)
+    splitting.log_drawn_splits(dataset, split)
+    log.info("%s", splitting.describe(split))
+    return split, findings
 
 
 def check(dataset: Dataset, image_size: int, is_strict: bool) -> Sequence[Finding]:

@@ -42,15 +42,20 @@ class StopMessage:
         times = _modification_times(self._config)
         written = {path for path, time_ns in times if self._before.get(path) != time_ns}
         checkpoint = self._config.checkpoint
-        if checkpoint in written or (self._config.resume and checkpoint.is_file()):
+        has_checkpoint = any(path.name == checkpoint.name for path in written)
+        if has_checkpoint or (self._config.resume and checkpoint.is_file()):
             return f"; {RESUME}"
         return f"; {KEPT}" if written else ""
 
 
 def _modification_times(config: TrainingConfig) -> Iterator[tuple[Path, int]]:
-    """Yield the paths and modification times (ns) of the checkpoint and of the cache's indexes."""
+    """Yield the paths and modification times (ns) of checkpoints and of the cache's indexes.
+
+    The folds of cross-validation have checkpoints of their own.
+    """
     indexes = (cache_folder() / "arrays").glob("*/keys") if config.cache_gigabytes else ()
-    for path in (config.checkpoint, *indexes):
+    folds = config.checkpoint.parent.glob(f"*/{config.checkpoint.name}")
+    for path in (config.checkpoint, *folds, *indexes):
         try:
             yield path, path.stat().st_mtime_ns
         except OSError:

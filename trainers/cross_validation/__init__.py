@@ -3,5 +3,5 @@
 In: a dataset and the context of a run. Out: the folds as datasets, and their metrics for
 metrics.json. The fold models are not kept.
 May use: trainers.{dataset, dataset.folders, dataset.splits, evaluation, exporting, hardware, heads,
-phases, progress}, service.bundle.
+phases, progress}, service.{bundle, errors}.
 """

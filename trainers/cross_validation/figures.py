@@ -50,9 +50,9 @@ def interval_of_mean(counts: Sequence[int], accuracies: Sequence[float]) -> tupl
 
     The training pictures of the folds overlap, so their accuracies are not independent, and the
     usual t interval is too narrow. Nadeau and Bengio (2003, Inference for the Generalization Error)
-    correct its variance: 1/k becomes 1/k + (test pictures / training pictures), which is
-    1/k + 1/(k - 1) here. If all folds happen to be equally accurate, this interval has no width. So
-    it is made at least as wide as that of Wilson (1927) for all tested pictures together.
+    correct its variance: 1/k becomes 1/k + (test pictures / all other pictures), which is
+    1/k + 1/(k - 1) for k folds. If all folds happen to be equally accurate, this interval has no
+    width. So it is never narrower than that of Wilson (1927) for all tested pictures together.
 
     Args:
         counts: (k,) the number of test pictures of each fold.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from service.bundle.manifest import MODEL
+from service.errors import GraftError
 from trainers import hardware
 from trainers.cross_validation.figures import summarise
 from trainers.dataset.dataset import Dataset
@@ -32,27 +34,30 @@ def cross_validate(
 
     Args:
         context: the context of the run.
-        folds: the datasets of the folds; without folds, the result is None.
-        work: a temporary folder. The ONNX models are written to it, and deleted.
-
-    Raises:
-        ParityError: the ONNX model of a fold does not give the same results as the trained model.
-        ConversionError: the network contains an operation that cannot be converted to ONNX.
-        MemoryShortageError: the memory is too small for one picture.
+        folds: the datasets of the folds; without folds, the result is None. So it is if a fold
+            fails, because the model of the run is good without the figures.
+        work: a temporary folder. Each fold overwrites the ONNX model of the last one.
     """
     if not folds:
         return None
-    figures = []
-    contexts = [
-        _fold_context(context, fold, f"{number}-of-{len(folds)}")
-        for number, fold in enumerate(folds, 1)
-    ]
-    for number, fold in enumerate(contexts, 1):
+    figures, checkpoints = [], []
+    started = time.monotonic()
+    for number, fold in enumerate(folds, 1):
         log.info("cross-validation: fold %d of %d", number, len(folds))
-        figures.append(measure_fold(fold, work))
+        fold_context = _fold_context(context, fold, number, len(folds))
+        checkpoints.append(fold_context.config.checkpoint.parent)
+        try:
+            figures.append(measure_fold(fold_context, work))
+        except GraftError as error:
+            log.warning(
+                "the model has no figures of cross-validation, because fold %d failed: %s",
+                *(number, error),
+            )
+            return None
         log.info("fold %d: test accuracy %.4f", number, figures[-1]["accuracy"])
-    for fold in contexts:
-        shutil.rmtree(fold.config.checkpoint.parent, ignore_errors=True)
+    for checkpoint in checkpoints:
+        shutil.rmtree(checkpoint, ignore_errors=True)
+    context.progress.seconds["cross-validation"] = time.monotonic() - started
     return summarise(figures, len(context.dataset.paths))
 
 
@@ -68,9 +73,11 @@ def measure_fold(context: TrainingContext, work: Path) -> dict[str, Any]:
     with hardware.without_tensor_float_32():
         source = Source(trained.classifier, trained.embedder)
         export.export(source, work, ["onnx"])
-        calibrate(trained, work / MODEL, dataset, device, progress)
+        calibrated = calibrate(trained, work / MODEL, dataset, device, progress)
         export.export(source, work, ["onnx"])  # again, because the logits have changed
-    test = predict_split(OnnxModel(work / MODEL, device), dataset, "test", progress)
+    model = OnnxModel(work / MODEL, device)
+    calibrated.require_same(predict_split(model, dataset, "validation", progress))
+    test = predict_split(model, dataset, "test", progress)
     measured = evaluate(test, dataset)
     return {
         "n": measured["n"],
@@ -82,18 +89,21 @@ def measure_fold(context: TrainingContext, work: Path) -> dict[str, Any]:
     }
 
 
-def _fold_context(context: TrainingContext, fold: Dataset, name: str) -> TrainingContext:
-    """Return the context of a fold: its own checkpoint and network, no TensorBoard logs.
+def _fold_context(
+    context: TrainingContext, fold: Dataset, number: int, count: int
+) -> TrainingContext:
+    """Return the context of a fold: its own checkpoint, times and network, no TensorBoard logs.
 
     Fine-tuning changes the weights of a network, so each fold loads the network again.
     """
     config = context.config.model_copy(
-        update={"name": f"{context.config.name}/fold-{name}", "tensorboard": None}
+        update={"name": f"{context.config.name}/fold-{number}-of-{count}", "tensorboard": None}
     )
     images = context.dataset.images
     return replace(
         context,
         config=config,
         network=replace(context.network),
+        progress=context.progress.for_part(f"fold {number}"),
         dataset=replace(fold, images=images),
     )

@@ -63,6 +63,13 @@ def test_saved_features_and_then_the_checkpoint_are_promised(tmp_path: Path, ind
     assert message() == f"graft: stopped; {RESUME}"
 
 
+def test_the_checkpoint_of_a_fold_is_promised(tmp_path: Path, index: Path) -> None:
+    message, config = StopMessage("stopped"), make_config(tmp_path)
+    message.watch(config)
+    write(config.checkpoint.parent / "fold-1-of-2" / config.checkpoint.name)
+    assert message() == f"graft: stopped; {RESUME}"
+
+
 def test_without_a_cache_no_features_are_promised(tmp_path: Path, index: Path) -> None:
     message = StopMessage("stopped")
     message.watch(make_config(tmp_path, cache_gigabytes=0))

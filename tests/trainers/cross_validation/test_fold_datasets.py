@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.trainers.dataset.splits.test_splitting import dataset
+from tests.trainers.dataset.splits.test_splitting import dataset, shuffled, splits_by_digest
 from trainers.cross_validation.fold_datasets import make_folds
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.errors import DataError
@@ -42,9 +42,13 @@ def test_duplicates_and_sources_stay_together() -> None:
 
 
 def test_the_seed_decides_the_folds_and_order_does_not() -> None:
-    first, same, other = (make_folds(dataset(20, 20), 4, seed) for seed in (0, 0, 1))
-    assert [fold.splits for fold in first] == [fold.splits for fold in same]
+    data = dataset(20, 20)
+    first, other = (make_folds(data, 4, seed) for seed in (0, 1))
     assert [fold.splits for fold in first] != [fold.splits for fold in other]
+    for fold, shuffled_fold in zip(
+        first, make_folds(shuffled(data, np.random.default_rng(0)), 4, 0), strict=True
+    ):
+        assert splits_by_digest(fold) == splits_by_digest(shuffled_fold)
 
 
 def test_small_classes_are_reported(caplog: pytest.LogCaptureFixture) -> None:
@@ -53,7 +57,7 @@ def test_small_classes_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     assert "some folds have no test picture of `a`" in caplog.text
 
 
-def test_the_only_source_of_a_class_is_never_count_tests() -> None:
+def test_the_only_source_of_a_class_is_never_tested() -> None:
     data = replace(dataset(4, 12), sources=("one clip",) * 4 + ("",) * 12)
     assert count_tests(make_folds(data, 3, seed=0), 16).tolist() == [0] * 4 + [1] * 12
 

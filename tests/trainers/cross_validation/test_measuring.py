@@ -9,16 +9,30 @@ from typing import NoReturn
 import numpy as np
 import pytest
 
+from service.errors import ParityError
 from trainers.cross_validation import measuring
 from trainers.cross_validation.fold_datasets import make_folds
 from trainers.cross_validation.measuring import cross_validate
 from trainers.phases.context import TrainingContext
+from trainers.progress import Progress
 
 Start = Callable[..., TrainingContext]
 
 
 def stop(*_: object) -> NoReturn:
     raise SystemExit
+
+
+def test_a_fold_that_fails_does_not_cost_the_model(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise ParityError("differs")
+
+    context = start(red=12, blue=12, strategy="features")
+    monkeypatch.setattr(measuring, "measure_fold", fail)
+    assert cross_validate(context, make_folds(context.dataset, 2, 0), tmp_path) is None
+    assert "no figures of cross-validation, because fold 1 failed: differs" in caplog.text
 
 
 def test_without_folds_there_are_no_figures(tmp_path: Path) -> None:
@@ -43,7 +57,8 @@ def test_folds_are_resumed_and_measured_and_leave_nothing_behind(
     assert files == [checkpoints / "fold-1-of-2" / "fine-tuning.npz"]
 
     caplog.set_level(logging.INFO, "graft")
-    resumed = replace(context, config=context.config.model_copy(update={"resume": True}))
+    config = context.config.model_copy(update={"resume": True})
+    resumed = replace(context, config=config, progress=Progress(is_quiet=True))
     figures = cross_validate(resumed, folds, tmp_path / "work")
     assert caplog.text.count("resuming after epoch 1") == 1
     assert figures is not None
@@ -52,6 +67,8 @@ def test_folds_are_resumed_and_measured_and_leave_nothing_behind(
         assert fold["n"] + fold["train"] + fold["validation"] == 24
         assert fold["accuracy"] > 0.9  # red and blue pictures
         assert fold["phase"] in {"head", "fine-tuning"}
+    seconds = resumed.progress.seconds
+    assert list(seconds) == ["cross-validation"]  # the steps of folds are not those of the model
     assert all(map(np.array_equal, weights, context.network.body.get_weights()))
     assert [path for path in checkpoints.rglob("*") if path.is_file()] == []
     assert not (tmp_path / "board").exists()

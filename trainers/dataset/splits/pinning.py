@@ -41,6 +41,15 @@ class PinnedSplit:
     splits: tuple[str, ...]
     record: Mapping[str, int] = field(default_factory=dict)
 
+    def release(self, dataset: Dataset) -> Dataset:
+        """Return the dataset for the usual split, in which folders do not bind training pictures.
+
+        A picture that is pinned to training may lie in a folder of test pictures.
+        """
+        pairs = zip(self.splits, dataset.splits, strict=True)
+        splits = tuple("" if pinned == "train" else split for pinned, split in pairs)
+        return dataset.with_splits(splits)
+
     def apply(self, dataset: Dataset) -> Dataset:
         """Return the dataset with the pinned splits; other pictures keep theirs."""
         pairs = zip(self.splits, dataset.splits, strict=True)

@@ -77,7 +77,6 @@ def split(dataset: Dataset, seed: int) -> Dataset:
             f"{'sources (--group)' if dataset.sources else 'pictures'} for training, or name test "
             "pictures, by a folder test/ or in the column split of a table"
         )
-    _log_drawn_splits(dataset, splits, missing)
     return dataset.with_splits(tuple(splits))
 
 
@@ -182,22 +181,31 @@ def _uneven_classes(dataset: Dataset) -> Iterator[tuple[float, str]]:
                 yield difference / share, f"{text} (its share is {share:.0f})"
 
 
-def _log_drawn_splits(dataset: Dataset, splits: NDArray[np.object_], drawn: Sequence[str]) -> None:
+def log_drawn_splits(before: Dataset, dataset: Dataset) -> None:
+    """Log which splits were drawn although the data has split folders; warn if they are small.
+
+    Args:
+        before: the dataset with the splits that its folders name.
+        dataset: the same dataset with its final splits.
+    """
     _, sizes = np.unique(dataset.duplicate_groups, return_counts=True)
     duplicates = int(sizes[sizes > 1].sum())
-    for name in drawn:
-        count = int((splits == name).sum())
-        if "train" in dataset.splits:
+    pictures = len(dataset.paths)
+    for name in ("test", "validation"):
+        if name in before.splits:
+            continue
+        count = len(dataset.rows(name))
+        if "train" in before.splits:
             log.info(
                 "the data names no pictures for %s: a part of those for training is used (number "
                 "of pictures: %d)",
                 name,
                 count,
             )
-        if duplicates > HELD_OUT_SHARE * len(splits) and count < HELD_OUT_SHARE / 2 * len(splits):
+        if duplicates > HELD_OUT_SHARE * pictures and count < HELD_OUT_SHARE / 2 * pictures:
             log.warning(
                 "the %s split gets only %d of %d pictures: %d pictures have duplicates, duplicates "
                 "must stay in the same split, and most groups of duplicates go to training. To get "
                 "larger splits, delete the duplicates",
-                *(name, count, len(splits), duplicates),
+                *(name, count, pictures, duplicates),
             )

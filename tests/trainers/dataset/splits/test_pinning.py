@@ -52,6 +52,14 @@ def test_new_pictures_are_split_as_usual() -> None:
     assert data.pinned["new"] == 397
 
 
+def test_a_class_in_a_test_folder_can_be_pinned_to_training() -> None:
+    data = dataset(2, 2, splits=("test", "test", "train", "test"))
+    pinned = match_pins(data, pins("train", "train"))
+    assert pinned.apply(split(pinned.release(data), seed=0)).splits[:2] == ("train", "train")
+    with pytest.raises(DataError, match="has no training pictures"):
+        split(data, seed=0)
+
+
 def test_a_folder_that_names_a_split_does_not_move_a_pinned_picture() -> None:
     folders = ("test", "train", "train", "test", "train", "train")
     pinned = match_pins(dataset(3, 3, splits=folders), pins("train", "test"))

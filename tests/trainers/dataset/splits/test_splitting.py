@@ -15,7 +15,7 @@ from trainers.dataset.dataset import Dataset, load_dataset
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.inspection import INSPECTION
 from trainers.dataset.scanning import scan
-from trainers.dataset.splits.splitting import describe, split, write_csv
+from trainers.dataset.splits.splitting import describe, log_drawn_splits, split, write_csv
 from trainers.progress import Progress, log
 
 
@@ -143,14 +143,18 @@ def test_a_dataset_without_test_pictures_is_refused() -> None:
 def test_pictures_drawn_from_train_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     messages: list[str] = []
     monkeypatch.setattr(log, "info", lambda text, *values: messages.append(text % values))
-    split(dataset(20, 20), seed=0)
+
+    def split_and_log(data: Dataset) -> None:
+        log_drawn_splits(data, split(data, seed=0))
+
+    split_and_log(dataset(20, 20))
     assert messages == []
-    split(dataset(20, 20, splits=(("train",) * 15 + ("validation",) * 5) * 2), seed=0)
+    split_and_log(dataset(20, 20, splits=(("train",) * 15 + ("validation",) * 5) * 2))
     assert messages == [
         "the data names no pictures for test: a part of those for training is used "
         "(number of pictures: 4)"
     ]
-    split(dataset(20, 20, splits=("train",) * 40), seed=0)
+    split_and_log(dataset(20, 20, splits=("train",) * 40))
     assert messages[1:] == [
         f"the data names no pictures for {part}: a part of those for training is used "
         f"(number of pictures: {count})"
@@ -251,9 +255,10 @@ def test_many_duplicates_give_a_warning(monkeypatch: pytest.MonkeyPatch) -> None
     messages: list[str] = []
     monkeypatch.setattr(log, "warning", lambda text, *values: messages.append(text % values))
     data = dataset(200, 200)
-    split(data, seed=0)
+    log_drawn_splits(data, split(data, seed=0))
     assert messages == []
-    split(replace(data, duplicate_groups=np.arange(400) // 5 * 5), seed=0)
+    data = replace(data, duplicate_groups=np.arange(400) // 5 * 5)
+    log_drawn_splits(data, split(data, seed=0))
     assert " of 400 pictures: 400 pictures have duplicates" in messages[0]
 
 

@@ -52,6 +52,12 @@ class TrainingConfig(BaseModel):
         "labels (.csv, .tsv, .json, .jsonl); demo = generated sample pictures of leaves (default: "
         "data/ if it exists, otherwise demo)",
     )
+    task: Literal["auto", "single-label", "multi-label"] = Field(
+        "auto",
+        description="multi-label = a picture in the table of --data may have several labels, or "
+        "none; single-label = each picture has one; auto = single-label, but a cell that seems to "
+        "hold several labels is an error",
+    )
     weights: str | None = Field(
         None,
         min_length=1,
@@ -177,6 +183,15 @@ class TrainingConfig(BaseModel):
         """Replace a leading ~ with the home folder, in case no shell has done so."""
         has_tilde = isinstance(value, str) and value.startswith("~")
         return str(expand_home(value, "HOME")) if has_tilde else value
+
+    @property
+    def asks_for_fine_tuning(self) -> bool:
+        """Whether an option asks for fine-tuning.
+
+        It then follows even if there are few pictures, or if the head makes no mistake.
+        """
+        options = (self.fine_tune_epochs, self.fine_tune_layers, self.fine_tune_learning_rate)
+        return self.strategy == "fine-tune" or any(options)
 
     @property
     def checkpoint(self) -> Path:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from plugins.base import BackboneError, WeightsError
@@ -133,7 +134,7 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
     bentoml_home()  # an unusable folder fails now, not after the training
     folder = preparation.choose_folder(config)
     with progress.step("scanning"):
-        files = scanning.scan(folder, config.group)
+        files = scanning.scan(folder, config.group, config.task)
 
     with (
         workspace(config.output) as work,
@@ -147,6 +148,8 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
             registration,
         )  # these import TensorFlow
         from trainers.features.network import Network
+        from trainers.multi_label import bundle_writer as multi_label_writer
+        from trainers.multi_label import training as multi_label_training
         from trainers.phases import transfer_learning
         from trainers.phases.context import TrainingContext
 
@@ -155,12 +158,15 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
         strategy = distribution.choose_strategy()
         dataset = decoding.decode_lazily(dataset, size, cache)
         dataset.prefetch("validation", "test")  # every run needs both
-        trained = transfer_learning.train(
-            TrainingContext(config, network, dataset, cache, progress, strategy)
-        )
+        context = TrainingContext(config, network, dataset, cache, progress, strategy)
+        training: ModuleType = transfer_learning
+        writer: ModuleType = bundle_writer
+        if dataset.is_multi_label:
+            training, writer = multi_label_training, multi_label_writer
+        trained = training.train(context)
         log.info("%s", trained.decision)
         with hardware.without_tensor_float_32():
-            bundle, metrics = bundle_writer.write_bundle(
+            bundle, metrics = writer.write_bundle(
                 trained, dataset, findings, config, work, progress
             )
         return registration.register(bundle, metrics, folder)

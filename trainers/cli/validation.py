@@ -33,10 +33,16 @@ def validate(values: Mapping[str, Any], message_prefix: str = "") -> TrainingCon
                 "that are not UTF-8; use a value without them"
             )
     try:
-        return TrainingConfig.model_validate(values)
+        config = TrainingConfig.model_validate(values)
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors()]
         raise ConfigError(message_prefix + "; ".join(problems)) from None
+    if config.task == "multi-label" and config.asks_for_fine_tuning:
+        raise ConfigError(
+            f"{message_prefix}--task multi-label trains only the head, so it cannot be combined "
+            "with --strategy fine-tune or the options --fine-tune-...: leave them out"
+        )
+    return config
 
 
 def _explain(problem: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ decoded here: `inspection` does that later.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import UNLABELLED, escape, is_printable, suffix_of
 from trainers.dataset.folders.layout import Layout, detect_layout
 from trainers.dataset.folders.suggestions import suggest_folder
-from trainers.dataset.tables.labels import Label, read_labels
-from trainers.dataset.tables.locating import locate
+from trainers.dataset.tables.labels import SEPARATOR, Label, Task, read_labels
+from trainers.dataset.tables.locating import locate, relative_path
 from trainers.dataset.tables.records import is_table
 
 _SPREADSHEETS = (".xlsx", ".xls", ".ods")
@@ -50,7 +49,8 @@ class PictureFile:
         path: the path of the file.
         name: the path relative to the data folder, with / as separator; absolute if a table names a
             file outside its folder.
-        label: the name of the class.
+        label: the name of the class. If the pictures have several labels, all of them, sorted and
+            joined by SEPARATOR; "" if the picture has none.
         split: a name from SPLITS; "" if the folder or the table does not name a split.
         group: the group that a table names, see --group; "" if it does not name one.
     """
@@ -75,6 +75,7 @@ class Scan:
             if it is not readable, or a folder that cannot be opened.
         left_out: files and folders that are not used.
         layout: where in the folder the classes are.
+        is_multi_label: whether a picture may have several labels, or none.
     """
 
     data_path: Path
@@ -83,24 +84,32 @@ class Scan:
     classes: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
     layout: Layout
+    is_multi_label: bool = False
 
 
-def scan(data_path: Path, group: str | None = None) -> Scan:
+def scan(data_path: Path, group: str | None = None, task: Task = "single-label") -> Scan:
     """List the pictures of a folder, of a Zip or tar archive, or of a table, and their classes.
 
     Args:
         group: the value of --group; it may be the name of a column of the table.
+        task: the value of --task.
 
     Raises:
         DataError: the folder is missing, cannot be opened or holds no pictures, the archive cannot
-            be unpacked, it is not clear which folders are the classes, or the table cannot be read.
+            be unpacked, it is not clear which folders are the classes, the table cannot be read,
+            or the pictures of a folder would need several labels.
         OSError: the table cannot be opened.
     """
     if not is_printable(str(data_path)):
         raise DataError(f"--data {escape(str(data_path))} {UNPRINTABLE.reason}")
     if is_table(data_path) and data_path.is_file():
-        return _scan_table(data_path, group)
+        return _scan_table(data_path, group, task)
     folder = open_folder(data_path)
+    if task == "multi-label":
+        raise DataError(
+            f"--task multi-label needs a table of labels, but --data {data_path} is a folder or an "
+            "archive, in which each picture has one class: see docs/multi-label.md"
+        )
     if reason := why_not_opened(folder):
         raise DataError(f"--data {folder} {reason}; make it readable for this user")
     entries = list_entries(folder)
@@ -120,53 +129,49 @@ def scan(data_path: Path, group: str | None = None) -> Scan:
     return Scan(data_path, folder, pictures, _classes(entries, layout), left_out, layout)
 
 
-def _scan_table(table: Path, group: str | None) -> Scan:
+def _scan_table(table: Path, group: str | None, task: Task) -> Scan:
     """List the pictures of a table of labels."""
     folder = table.parent
-    labels, note = read_labels(table, group)
+    labels, note = read_labels(table, group, task)
+    is_multi_label = task == "multi-label"
     found: dict[str, tuple[Label, Path]] = {}
     left_out: list[LeftOut] = []
     for label, path in zip(labels, locate([label.path for label in labels], folder), strict=True):
-        reason, kind = _why_not_used(label, path)
+        reason, kind = _why_not_used(label, path, needs_label=not is_multi_label)
         if reason:
             where = f" ({table.name}, {label.place})" if kind else ""
             left_out.append(LeftOut(escape(label.path), f"{reason}{where}", kind))
             continue
-        name = _relative(Path(path), folder)
+        name = relative_path(Path(path), folder)
         first, _ = found.setdefault(name, (label, Path(path)))
-        if (first.name, first.split, first.group) != (label.name, label.split, label.group):
-            raise DataError(
-                f"--data {table}, {label.place}: {escape(name)} has another class, split or group "
-                f"than in {first.place}: keep one of them"
-            )
+        try:
+            found[name] = first.join(label, task), Path(path)
+        except ValueError as error:
+            raise DataError(f"--data {table}, {label.place}: {escape(name)} {error}") from error
     if not found:
         raise DataError(f"{table} has no picture to use" + format_left_out(left_out))
     pictures = tuple(
-        PictureFile(path, name, label.name, label.split, label.group)
+        PictureFile(path, name, SEPARATOR.join(label.names), label.split, label.group)
         for name, (label, path) in sorted(found.items())
     )
     used = [label for label in labels if label.split != UNLABELLED]
-    classes = tuple(sorted({label.name for label in used} - {""}))
-    return Scan(table, folder, pictures, classes, tuple(left_out), Layout(notes=(note,)))
+    classes = tuple(sorted({name for label in used for name in label.names}))
+    notes = [note]
+    if empty := sum(not picture.label for picture in pictures):
+        notes.append(f"number of pictures without a label, examples of none of them: {empty:,}")
+    layout = Layout(notes=tuple(notes))
+    return Scan(table, folder, pictures, classes, tuple(left_out), layout, is_multi_label)
 
 
-def _why_not_used(label: Label, path: Path | str) -> tuple[str, str]:
+def _why_not_used(label: Label, path: Path | str, needs_label: bool) -> tuple[str, str]:
     """Return why a picture of a table is left out, and the kind of finding; "" if it is not."""
-    if not label.name:
+    if needs_label and not label.names:
         return "has no label", ""
     if label.split == UNLABELLED:
         return "is in a split of unlabelled pictures", ""
     if isinstance(path, str):
         return path, "unreadable"
     return ("", "") if is_printable(str(path)) else (UNPRINTABLE.reason, UNPRINTABLE.kind)
-
-
-def _relative(path: Path, folder: Path) -> str:
-    """Return the path of a picture relative to the folder, or absolute if it is not in there."""
-    # Links are not followed, because a link in the folder belongs to it.
-    absolute, parent = (Path(os.path.normpath(Path.cwd() / each)) for each in (path, folder))
-    inside = absolute.is_relative_to(parent)
-    return (absolute.relative_to(parent) if inside else absolute).as_posix()
 
 
 def open_folder(data_path: Path) -> Path:

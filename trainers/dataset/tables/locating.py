@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -33,6 +34,14 @@ def locate(paths: Sequence[str], folder: Path) -> list[Path | str]:
                 names = ", ".join(str(name) for name in found[:MAX_NAMED])
                 files[position] = f"may be any of {len(found)} pictures: {names}"
     return files
+
+
+def relative_path(path: Path, folder: Path) -> str:
+    """Return the path of a picture relative to the folder, or absolute if it is not in there."""
+    # Links are not followed, because a link in the folder belongs to it.
+    absolute, parent = (Path(os.path.normpath(Path.cwd() / each)) for each in (path, folder))
+    inside = absolute.is_relative_to(parent)
+    return (absolute.relative_to(parent) if inside else absolute).as_posix()
 
 
 def _existing(path: Path) -> Path | None:

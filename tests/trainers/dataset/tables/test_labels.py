@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,10 +26,10 @@ def test_each_line_has_a_label(tmp_path: Path) -> None:
     )
     labels, note = read_labels(table)
     assert labels == [
-        Label("line 2", "a.jpg", "cat", "train", "p1"),
-        Label("line 3", "sub/b.jpg", "dog", "validation", ""),
-        Label("line 4", "c.jpg", "", "", ""),
-        Label("line 5", "d.jpg", "cat", "unlabelled", ""),
+        Label("line 2", "a.jpg", ("cat",), "train", "p1"),
+        Label("line 3", "sub/b.jpg", ("dog",), "validation", ""),
+        Label("line 4", "c.jpg", (), "", ""),
+        Label("line 5", "d.jpg", ("cat",), "unlabelled", ""),
     ]
     assert note.endswith("path = `path`, label = `label`, split = `split`, group = `group`")
 
@@ -44,3 +46,45 @@ def test_each_line_has_a_label(tmp_path: Path) -> None:
 def test_a_line_that_cannot_be_used_is_an_error(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_labels(write(tmp_path, "path,label,split", "a.jpg,cat,", line))
+
+
+def test_a_cell_or_columns_of_0_and_1_hold_several_labels(tmp_path: Path) -> None:
+    cells = write(tmp_path, "path,label", "a.jpg,dog | cat;dog", "b.jpg,", "c.jpg,cat")
+    labels, _ = read_labels(cells, task="multi-label")
+    assert [label.names for label in labels] == [("cat", "dog"), (), ("cat",)]
+    one_hot = write(tmp_path, "path,cat,dog", "a.jpg,1,1", "b.jpg,0,0")
+    labels, _ = read_labels(one_hot, task="multi-label")
+    assert [label.names for label in labels] == [("cat", "dog"), ()]
+    with pytest.raises(DataError, match=r"line 2: the picture has several labels \(`cat`, `dog`\)"):
+        read_labels(one_hot, task="single-label")
+
+
+def test_lists_of_json_hold_several_labels(tmp_path: Path) -> None:
+    table = tmp_path / "labels.jsonl"
+    rows = [{"path": "a", "label": ["dog", "cat"]}, {"path": "b", "label": []}]
+    table.write_text("\n".join(map(json.dumps, rows)))
+    labels, _ = read_labels(table, task="multi-label")
+    assert [label.names for label in labels] == [("cat", "dog"), ()]
+    with pytest.raises(DataError, match=r"record 1: .* add --task multi-label"):
+        read_labels(table)
+
+
+def test_only_the_option_makes_a_cell_with_a_separator_several_labels(tmp_path: Path) -> None:
+    table = write(tmp_path, "path,label", "a.jpg,cat", "b.jpg,cat|dgo")
+    message = (
+        r"line 3: the picture seems to have several labels .*--task multi-label, or --task sin"
+    )
+    with pytest.raises(DataError, match=message):
+        read_labels(table)
+    labels, _ = read_labels(table, task="single-label")
+    assert labels[1].names == ("cat|dgo",)
+
+
+def test_records_of_one_picture_are_joined() -> None:
+    first, second = (Label(f"line {n}", "a", (name,), "", "") for n, name in ((2, "x"), (3, "y")))
+    assert first.join(second, "multi-label") == Label("line 2", "a", ("x", "y"), "", "")
+    with pytest.raises(ValueError, match=r"than in line 2: keep one of them; or add --task multi"):
+        first.join(second, "auto")
+    with pytest.raises(ValueError, match=r"keep one of them$"):
+        first.join(replace(second, split="test"), "multi-label")
+    assert first.join(replace(first, place="line 9"), "single-label") == first

@@ -1,0 +1,221 @@
+"""Trains the head of a multi-label model on the embeddings of the frozen backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from plugins.copying import assign_weights
+from trainers.evaluation.predictions import Predictions
+from trainers.heads.folds import Fold, split_into_folds
+from trainers.heads.head import build_head
+from trainers.model.classifier import Classifier, hash_weights
+from trainers.multi_label.linear import (
+    DEFAULT_INVERSE_REGULARISATION,
+    INVERSE_REGULARISATIONS,
+    Regressions,
+    fit_path,
+)
+from trainers.multi_label.metrics import cross_entropies
+from trainers.phases.context import TrainingContext
+from trainers.phases.head_phase import MAX_EMBEDDING_BYTES, draw_sample, extract_embeddings
+from trainers.phases.refitting import MAX_PICTURES
+from trainers.progress import log
+from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetSpentError
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """The classifier, and how its head was trained.
+
+    Attributes:
+        held_out: the predictions for pictures that the heads in validation were not trained on;
+            empty if no picture could be held out.
+        expected: the predictions of the head for the validation pictures, which the exported model
+            must reproduce.
+        history: for each value of C and number of views, the loss of the held-out pictures.
+        decision: a sentence for the log and the report: which head is used, and why.
+        trained_on: (n,) rows of the pictures that the head was trained on.
+        folds: number of folds of cross-validation; 1 = the validation pictures were held out.
+        embed: positions (n,) in the training split -> their embeddings (n, D).
+    """
+
+    classifier: Classifier
+    held_out: Predictions
+    expected: Predictions
+    history: list[dict[str, float | None]]
+    decision: str
+    trained_on: NDArray[np.int64]
+    folds: int
+    embed: Callable[[NDArray[np.int64]], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A value of C and a number of views, with the probabilities of the held-out pictures."""
+
+    strength: float
+    views: int
+    loss: float
+    probabilities: NDArray[np.float32]
+
+
+def train(context: TrainingContext) -> TrainedHead:
+    """Choose the value of C and the views with the lowest held-out loss, and train the head.
+
+    With at most MAX_PICTURES training and validation pictures, heads are cross-validated, and the
+    final head is trained on all of them. With more, it is trained on the training pictures, and the
+    validation pictures are held out.
+    """
+    dataset = context.dataset
+    rows = np.sort(np.concatenate([dataset.rows("train"), dataset.rows("validation")]))
+    folds = _split(context, rows)
+    is_cross_validated = len(folds) != 1
+    fitted = np.arange(len(rows)) if is_cross_validated else folds[0].train
+    targets = dataset.targets[rows]
+    embeddings = _embed(context, rows, 1)
+    with context.progress.step("training the head"):
+        candidates = _validate(embeddings, targets, folds)
+    several = _embed_views(context, rows, embeddings.nbytes)
+    if several is not None and candidates:
+        with context.progress.step("training the head"):
+            candidates += _validate(several, targets, folds)
+    best = min(candidates, key=lambda candidate: candidate.loss, default=None)
+    strength = best.strength if best else DEFAULT_INVERSE_REGULARISATION
+    if best and several is not None and best.views > 1:
+        embeddings = several
+    views = embeddings.shape[1]
+    with context.progress.step("training the head"):
+        (regressions,) = fit_path(embeddings[fitted], targets[fitted], (strength,))
+    held_out_rows = np.unique(np.concatenate([fold.validation for fold in folds] or [fitted[:0]]))
+    probabilities = np.zeros(targets.shape, np.float32)
+    held_out = _predictions(
+        rows, dataset.labels, held_out_rows, best.probabilities if best else probabilities
+    )
+    is_validation = np.isin(rows, context.validation_rows)
+    probabilities[is_validation] = regressions.predict(embeddings[is_validation, 0])
+    network = context.network
+    classifier = Classifier(
+        network.backbone,
+        network.body,
+        network.embedder,
+        _build_head(regressions, strength * len(fitted)),
+        hash_weights(network.body),
+    )
+    decision = _explain(best, strength, views, len(fitted), len(folds))
+    return TrainedHead(
+        classifier,
+        held_out,
+        _predictions(rows, dataset.labels, np.flatnonzero(is_validation), probabilities),
+        [{"C": each.strength, "views": each.views, "val_loss": each.loss} for each in candidates],
+        decision,
+        rows[fitted],
+        len(folds),
+        lambda positions: _embed(context, dataset.rows("train")[positions], 1)[:, 0],
+    )
+
+
+def _split(context: TrainingContext, rows: NDArray[np.int64]) -> Sequence[Fold]:
+    """Return the folds: positions in `rows` of the pictures to train on and to hold out."""
+    dataset = context.dataset
+    if len(rows) > MAX_PICTURES and len(dataset.rows("validation")):
+        is_validation = np.isin(rows, dataset.rows("validation"))
+        return [Fold(np.flatnonzero(~is_validation), np.flatnonzero(is_validation))]
+    sample = draw_sample(context, rows, len(rows))
+    return split_into_folds(dataset.labels[rows], sample.groups, sample.draws)
+
+
+def _embed(
+    context: TrainingContext, rows: NDArray[np.int64], views: int, budget: TimeBudget = UNLIMITED
+) -> NDArray[np.float32]:
+    pictures = context.pictures_of_rows(rows)
+    return extract_embeddings(context, pictures, views, budget).read_all()
+
+
+def _embed_views(
+    context: TrainingContext, rows: NDArray[np.int64], bytes_of_one: int
+) -> NDArray[np.float32] | None:
+    """Return the embeddings of all views; None if that takes too long or too much memory."""
+    views, budget = context.train.views, context.time_budget
+    if views == 1 or views * bytes_of_one > MAX_EMBEDDING_BYTES or budget.is_spent():
+        return None
+    try:
+        return _embed(context, rows, views, budget)
+    except TimeBudgetSpentError:
+        log.info("the time budget is spent: the head is trained on one view of each picture only")
+        return None
+
+
+def _validate(
+    embeddings: NDArray[np.float32], targets: NDArray[np.bool_], folds: Sequence[Fold]
+) -> list[_Candidate]:
+    """Return the held-out predictions for each value of C; nothing without folds."""
+    if not folds:
+        return []
+    probabilities = np.full((len(INVERSE_REGULARISATIONS), *targets.shape), np.nan, np.float32)
+    for fold in folds:
+        path = fit_path(embeddings[fold.train], targets[fold.train], INVERSE_REGULARISATIONS)
+        for index, regressions in enumerate(path):
+            probabilities[index, fold.validation] = regressions.predict(
+                embeddings[fold.validation, 0]
+            )
+    is_known = np.isfinite(probabilities[0, :, 0])
+    return [
+        _Candidate(
+            strength,
+            embeddings.shape[1],
+            float(cross_entropies(predicted[is_known], targets[is_known]).mean()),
+            predicted,
+        )
+        for strength, predicted in zip(INVERSE_REGULARISATIONS, probabilities, strict=True)
+    ]
+
+
+def _predictions(
+    rows: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+) -> Predictions:
+    """Return the predictions at some positions of `rows`; `probabilities` are those of all rows."""
+    chosen = rows[positions]
+    return Predictions(chosen, labels[chosen], probabilities[positions])
+
+
+def _build_head(regressions: Regressions, weight: float) -> keras.Model:
+    """Build the Keras model of fitted regressions; `weight` is C times the number of pictures."""
+    scale, offset, bias = regressions.scale, regressions.offset, regressions.bias
+    head = build_head(scale, offset, len(bias), penalty=0.5 / weight, activation="sigmoid")
+    assign_weights(head.get_layer("logits"), [regressions.kernel, bias])
+    return head
+
+
+def _explain(best: _Candidate | None, strength: float, views: int, count: int, folds: int) -> str:
+    """Say which head is used, and why."""
+    pictures = f"{views} views" if views > 1 else "one view"
+    head = f"logistic regression for each label (C = {strength:g}, {pictures} of each picture)"
+    if best is None:
+        return f"the model is {head}, trained on {count} pictures; no picture could be held out"
+    where = "validation" if folds == 1 else f"cross-validation in {folds} folds"
+    return (
+        f"the model is {head}, trained on {count} pictures: this had the lowest loss in {where} "
+        f"({best.loss:.4f})"
+    )
+
+
+def record(trained: TrainedHead) -> dict[str, Any]:
+    """Return the training as it is written to metrics.json."""
+    return {
+        "phases": {"head": trained.history},
+        "decision": trained.decision,
+        "shipped": {
+            "phase": "head",
+            "best_fine_tuning_epoch": 0,
+            "is_refitted": trained.folds != 1,
+        },
+    }

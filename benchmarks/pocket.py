@@ -20,8 +20,9 @@ from trainers import hardware
 from trainers.cache.array_cache import Cache
 from trainers.cli.log_output import set_up_logging
 from trainers.config import TrainingConfig
-from trainers.dataset import scanning, splitting
+from trainers.dataset import scanning
 from trainers.dataset.dataset import Dataset, load_dataset
+from trainers.dataset.splits import splitting
 from trainers.features import decoding
 from trainers.progress import Progress
 

@@ -120,8 +120,9 @@ def summarise(name: str, results: list[dict[str, float]]) -> None:
 def link_split(folder: str, seed: int, work: Path) -> None:
     """Write Graft's split as folders of symbolic links, because the recipe reads such folders."""
     from trainers.cache.array_cache import Cache
-    from trainers.dataset import scanning, splitting
+    from trainers.dataset import scanning
     from trainers.dataset.dataset import load_dataset
+    from trainers.dataset.splits import splitting
     from trainers.progress import Progress
 
     cache = Cache(work / "unused", 0, work / "looks", Progress(is_quiet=True))

@@ -39,9 +39,10 @@ def _check(options: argparse.Namespace) -> int:
     from service.system.folders import cache_folder
     from trainers.cache.array_cache import Cache
     from trainers.cache.eviction import NO_LIMIT_BYTES
-    from trainers.dataset import grouping, scanning, splitting
+    from trainers.dataset import grouping, scanning
     from trainers.dataset.dataset import check_classes, load_dataset
     from trainers.dataset.findings import checks, finding
+    from trainers.dataset.splits import splitting
 
     configure_process()
     set_up_logging(options.quiet)

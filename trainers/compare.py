@@ -45,7 +45,7 @@ because ResNets gave the best frozen features in Kornblith et al. 2019 (Do Bette
 Transfer Better?).
 """
 _SHARED_OPTIONS = (
-    *("data", "task", "weights", "image_size", "seed", "group", "flip"),
+    *("data", "task", "weights", "image_size", "seed", "group", "split", "flip"),
     *("cache_gigabytes", "strict", "device"),
 )
 """The options that `trainers.compare` shares with `trainers.run`, with the same help texts."""

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from service.bundle import model_name
 from service.errors import GraftError
@@ -21,8 +21,6 @@ DEMO = "demo"
 DEFAULT_FOLDER = Path("data")
 MAX_EPOCHS = 1_000_000
 """Largest allowed number of epochs: TensorFlow counts training steps in 32 bits."""
-
-
 EXPORTS = ("keras", "litert", "openvino")
 """The formats that --export can add to a bundle: the keys of `formats.OPTIONAL_FORMATS`."""
 
@@ -54,9 +52,8 @@ class TrainingConfig(BaseModel):
     )
     task: Literal["auto", "single-label", "multi-label"] = Field(
         "auto",
-        description="multi-label = a picture in the table of --data may have several labels, or "
-        "none; single-label = each picture has one; auto = single-label, but a cell that seems to "
-        "hold several labels is an error",
+        description="multi-label = a picture of a table may have several labels, or none; auto = "
+        "single-label, but a cell that seems to hold several labels is an error",
     )
     weights: str | None = Field(
         None,
@@ -115,10 +112,25 @@ class TrainingConfig(BaseModel):
         "--data, or a regular expression for paths, such as 'clip\\d+'. The expression's first "
         "capture group, or its whole match if it has no group, is the name of the source",
     )
+    split: str | None = Field(
+        None,
+        min_length=1,
+        description="keep the split of an earlier model, so that both are tested on the same "
+        "pictures. SPLIT is the folder of its bundle, or its split.csv. Pictures are recognised by "
+        "their content; new ones are split as usual",
+    )
     flip: Literal["auto", "none", "horizontal", "all"] = Field(
         "auto",
         description="mirrored copies of the training pictures: none; horizontal = mirrored left to "
         "right; all = also upside down; auto = whichever is best in cross-validation",
+    )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=20,
+        description="also cross-validate: train a model on each of N folds by the same options, "
+        "and report mean and interval of their test accuracy. Every picture is a test picture "
+        "once. Only the usual model is exported",
     )
     fine_tune_epochs: int | None = Field(
         None,
@@ -177,21 +189,12 @@ class TrainingConfig(BaseModel):
         description="stop if the check of the pictures (see `trainers.check`) finds any problem",
     )
 
-    @field_validator("data", "weights", "output", "tensorboard", "group", mode="before")
+    @field_validator("data", "weights", "output", "tensorboard", "group", "split", mode="before")
     @classmethod
     def _expand_home(cls, value: Any) -> Any:
         """Replace a leading ~ with the home folder, in case no shell has done so."""
         has_tilde = isinstance(value, str) and value.startswith("~")
         return str(expand_home(value, "HOME")) if has_tilde else value
-
-    @property
-    def asks_for_fine_tuning(self) -> bool:
-        """Whether an option asks for fine-tuning.
-
-        It then follows even if there are few pictures, or if the head makes no mistake.
-        """
-        options = (self.fine_tune_epochs, self.fine_tune_layers, self.fine_tune_learning_rate)
-        return self.strategy == "fine-tune" or any(options)
 
     @property
     def checkpoint(self) -> Path:
@@ -219,6 +222,16 @@ class TrainingConfig(BaseModel):
         """The formats that `export` adds to the bundle, without ONNX and SavedModel."""
         names = {name.strip() for name in (self.export or "").split(",")}
         return tuple(name for name in EXPORTS if name in names)
+
+    @field_validator("folds")
+    @classmethod
+    def _must_have_time(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value and info.data.get("time_budget"):
+            raise ValueError(
+                "cannot be used with --time-budget: the folds would be trained for another time "
+                "than the model, so their accuracy would be that of another recipe"
+            )
+        return value
 
     @field_validator("group")
     @classmethod

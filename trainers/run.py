@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,6 +33,7 @@ from trainers.cli.log_output import log_for_caller, set_up_logging
 from trainers.cli.stopping import StopMessage
 from trainers.cli.validation import validate
 from trainers.config import TrainingConfig
+from trainers.cross_validation import fold_datasets
 from trainers.dataset import scanning
 from trainers.features import decoding
 from trainers.progress import Progress, log
@@ -113,7 +114,7 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
     """Train a classifier, measure it, and register its bundle in BentoML's model store.
 
     Data flow: folder -> scan, inspect, assign sources, check, split -> decode -> train the head ->
-    fine-tune -> export, measure -> bundle -> model store.
+    fine-tune -> (with --folds) cross-validate -> export, measure -> bundle -> model store.
 
     Returns:
         A dict with the figures that the command prints with --json (see `registration.register`).
@@ -141,7 +142,11 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
         closing(make_cache(config, work, progress)) as cache,
     ):
         dataset, findings = preparation.prepare_dataset(files, config, size, cache, progress)
+        folds = fold_datasets.make_folds(dataset, config.folds, config.seed)
+        dataset = decoding.decode_lazily(dataset, size, cache)
+        dataset.prefetch("train", "validation", "test")  # while TensorFlow starts
         hardware.prepare(config.seed, config.device, config.precision)
+        from trainers.cross_validation import measuring
         from trainers.exporting import (
             bundle_writer,
             export,
@@ -156,8 +161,6 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
         export.require_packages(config.formats)
         network = Network(backbone, weights, size, config.seed)
         strategy = distribution.choose_strategy()
-        dataset = decoding.decode_lazily(dataset, size, cache)
-        dataset.prefetch("validation", "test")  # every run needs both
         context = TrainingContext(config, network, dataset, cache, progress, strategy)
         training: ModuleType = transfer_learning
         writer: ModuleType = bundle_writer
@@ -165,6 +168,8 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
             training, writer = multi_label_training, multi_label_writer
         trained = training.train(context)
         log.info("%s", trained.decision)
+        if folds:
+            trained = replace(trained, folds=measuring.cross_validate(context, folds, work))
         with hardware.without_tensor_float_32():
             bundle, metrics = writer.write_bundle(
                 trained, dataset, findings, config, work, progress

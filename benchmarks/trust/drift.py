@@ -29,7 +29,7 @@ from service.engine.predictor import Predictor
 from service.monitoring.drift import WINDOW, DriftMonitor
 from service.monitoring.drift_reference import DriftReference
 from trainers import train
-from trainers.evaluation.split_table import read_split
+from trainers.dataset.splits.split_table import read_split
 
 ORDINARY, CHANGED, REPEATS = 20_000, 1_000, 5
 ALERTING = ("embedding", "score", "novelty")

@@ -23,8 +23,9 @@ from trainers import hardware
 from trainers.cache.array_cache import Cache
 from trainers.cli.log_output import set_up_logging
 from trainers.config import TrainingConfig
-from trainers.dataset import scanning, splitting
+from trainers.dataset import scanning
 from trainers.dataset.dataset import Dataset, load_dataset
+from trainers.dataset.splits import splitting
 from trainers.features import decoding
 from trainers.progress import Progress
 
@@ -55,16 +56,18 @@ def measure(dataset: Dataset, plugin: str, weights: str, cache: Cache, folder: P
     from service.explanation import overlay
     from service.explanation.heat_maps import HeatMapModel, normalize
     from trainers.exporting import export, heat_maps
+    from trainers.exporting.formats import Source
 
     classifier = train(dataset, plugin, weights, cache)
-    export.export(classifier, folder, ["onnx"])
+    source = Source(classifier)
+    export.export(source, folder, ["onnx"])
     heat_maps.export(classifier, folder)
     model = (folder / MODEL).read_bytes()
     session = open_session(model, threads=1)
     images = dataset.images[dataset.rows("test")]
     explaining = HeatMapModel(model, (folder / HEAT_MAPS).read_bytes())
 
-    classes = export.keras_predict(classifier)(images).argmax(axis=1)
+    classes = source.predict(images).argmax(axis=1)
     maps = np.stack(
         [
             normalize(explaining.run(image).heat_maps[..., index])

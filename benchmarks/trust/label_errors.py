@@ -23,8 +23,9 @@ from plugins.registry import resolve
 from service.system.folders import cache_folder
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
-from trainers.dataset import scanning, splitting
+from trainers.dataset import scanning
 from trainers.dataset.dataset import Dataset, load_dataset
+from trainers.dataset.splits import splitting
 from trainers.features import decoding
 from trainers.features.network import Network
 from trainers.phases import head_phase

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.bundle.reading import Bundle
 from service.engine.predictor import Predictor
 from trainers import train
-from trainers.evaluation.split_table import read_split
+from trainers.dataset.splits.split_table import read_split
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from service.engine.predictor import Predictor
 from service.imaging import SUFFIXES
 from trainers import train
 from trainers.dataset.samples import DISEASES, draw_leaf
-from trainers.evaluation.split_table import read_split
+from trainers.dataset.splits.split_table import read_split
 from trainers.pretraining.noise_fields import to_frame
 from trainers.pretraining.textures import Texture
 

@@ -125,3 +125,11 @@ def test_formats_may_be_a_list_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("plugin: vgg\nexport: [keras, litert]\n")
     config = parse(["--config", str(tmp_path / "run.yaml")]).config
     assert config.formats == ("keras", "litert")
+
+
+def test_folds_need_time() -> None:
+    assert parse(["--plugin", "vgg", "--folds", "5"]).config.folds == 5
+    with pytest.raises(ConfigError, match=r"--folds \(='5'\): cannot be used with --time-budget"):
+        parse(["--plugin", "vgg", "--folds", "5", "--time-budget", "60"])
+    with pytest.raises(ConfigError, match="--folds"):
+        parse(["--plugin", "vgg", "--folds", "1"])

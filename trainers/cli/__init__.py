@@ -5,6 +5,6 @@ messages.
 First, `preparation` chooses the folder. Then the command itself lists the files with
 `dataset.scanning.scan`. After that, `preparation` inspects the pictures, groups duplicates, assigns
 sources, checks the dataset and splits it.
-May use: trainers.{cache, config, dataset, dataset.findings, dataset.folders, progress},
-plugins.registry, service.{bundle, cli, errors, system}.
+May use: trainers.{cache, config, dataset, dataset.findings, dataset.folders, dataset.splits,
+progress}, plugins.registry, service.{bundle, cli, errors, system}.
 """

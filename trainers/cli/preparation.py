@@ -13,7 +13,7 @@ from pathlib import Path
 from service.system.folders import cache_folder
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
-from trainers.dataset import grouping, splitting
+from trainers.dataset import grouping
 from trainers.dataset.dataset import Dataset, check_classes, load_dataset
 from trainers.dataset.findings import checks, finding
 from trainers.dataset.findings.finding import Finding
@@ -21,6 +21,7 @@ from trainers.dataset.folders import suggestions
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.samples import draw_samples
 from trainers.dataset.scanning import Scan
+from trainers.dataset.splits import pinning, splitting
 from trainers.progress import Progress, log
 
 
@@ -53,7 +54,7 @@ def prepare_dataset(
 
     Args:
         files: the files of the folder, not yet decoded.
-        config: the options of the run; only `group`, `strict` and `seed` are used.
+        config: the options of the run; only `group`, `split`, `strict` and `seed` are used.
         image_size: side of the model's input in pixels; much smaller pictures are reported.
         cache: stores the digests, the inspections and the groups of duplicates.
         progress: shows the progress of the check.
@@ -63,14 +64,18 @@ def prepare_dataset(
 
     Raises:
         DataError: the folder cannot be trained on, or there is a finding and --strict is set.
-        ConfigError: the table that --group names cannot be read.
+        ConfigError: the table that --group or --split names cannot be read.
         CacheError: the cache cannot be written.
     """
+    pins = pinning.read_pins(config.split)  # before the pictures, because a wrong path is common
     dataset = load_dataset(files, cache)
     dataset = grouping.assign_sources(dataset, config.group)
+    pinned = pinning.match_pins(dataset, pins)
     with progress.step("checking"):
-        findings = check(dataset, image_size, config.strict)
-    dataset = splitting.split(dataset, config.seed)
+        findings = check(pinned.apply(dataset), image_size, config.strict)
+    dataset = pinned.apply(splitting.split(dataset, config.seed))
+    if dataset.pinned:
+        pinning.check_pinned(dataset)
     log.info("%s", splitting.describe(dataset))
     return dataset, findings
 

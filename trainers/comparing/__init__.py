@@ -2,7 +2,7 @@
 
 In: names of backbones and a `Dataset`. Out: a table for the terminal, an HTML page with a JSON file
 beside it, and a recommendation.
-May use: trainers.{cache, config, dataset, dataset.findings, dataset.folders, evaluation,
-exporting, features, heads, model, phases, progress, reporting}, plugins.{base, registry},
-service.{bundle, cli, engine, errors, system}.
+May use: trainers.{cache, config, dataset, dataset.findings, dataset.folders, dataset.splits,
+evaluation, features, heads, model, phases, progress, reporting}, plugins.{base,
+registry}, service.{bundle, cli, engine, errors, system}.
 """

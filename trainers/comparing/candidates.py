@@ -59,7 +59,7 @@ class Candidate:
         """
         words = ["--plugin", self.plugin]
         words += [] if self.has_default_weights else ["--weights", self.weights]
-        for name in ("data", "image_size", "seed", "group", "flip"):
+        for name in ("data", "image_size", "seed", "group", "split", "flip"):
             value = getattr(shared, name)
             if value != TrainingConfig.model_fields[name].default:
                 words += [f"--{name.replace('_', '-')}", str(value)]

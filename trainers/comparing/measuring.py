@@ -21,12 +21,11 @@ from trainers.config import TrainingConfig
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.filenames import SPLITS
 from trainers.evaluation.metrics import wilson_interval
-from trainers.exporting.formats import OUTPUTS, Source
 from trainers.features import decoding, frozen_features
 from trainers.features.network import Network
 from trainers.heads.head import Head
 from trainers.model.classifier import Classifier, hash_weights
-from trainers.model.conversion import to_onnx
+from trainers.model.onnx_head import join
 from trainers.phases import flip_selection, head_phase, refitting
 from trainers.phases.context import TrainingContext
 from trainers.progress import Progress, log
@@ -95,8 +94,7 @@ def measure(config: TrainingConfig, dataset: Dataset, cache: Cache, progress: Pr
     correct, total = count_correct(context, head)
     classifier = Classifier(backbone, body, network.embedder, head.model, hash_weights(body))
     with progress.step(f"timing {backbone.name}"):
-        content = to_onnx(Source(classifier).module.serve, OUTPUTS)
-        model = content.SerializeToString()
+        model = join(network.embedding_layers.onnx, head.model).SerializeToString()
         timed = images[context.dataset.rows("test")[:MIN_CALLS]]
         inference_ms = median_ms(open_session(model, threads=1), timed)
     interval = wilson_interval(correct, total)

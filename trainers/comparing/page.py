@@ -7,8 +7,9 @@ from pathlib import Path
 
 from service.bundle import summary
 from trainers.comparing.comparison import RULE, Comparison, record
-from trainers.dataset import samples, splitting
+from trainers.dataset import samples
 from trainers.dataset.dataset import Dataset
+from trainers.dataset.splits import splitting
 from trainers.evaluation.metrics import wilson_interval
 from trainers.reporting import scatter
 from trainers.reporting.report import templates

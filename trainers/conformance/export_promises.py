@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def check_export(trial: Trial) -> str:
     """Check that a classifier with this backbone can be exported to every format."""
     from trainers.exporting import export
-    from trainers.exporting.formats import FORMATS
+    from trainers.exporting.formats import FORMATS, Source
 
-    export.export(_make_classifier(trial), trial.folder)
+    export.export(Source(_make_classifier(trial)), trial.folder)
     return f"exported to {' and '.join(FORMATS)}"
 
 
@@ -27,10 +27,11 @@ def check_parity(trial: Trial) -> str:
     """Check that every exported format gives the same probabilities as the Keras model."""
     from service.errors import ParityError
     from trainers.exporting import export
+    from trainers.exporting.formats import Source
 
     pictures = trial.images.astype("uint8")
     try:
-        parity = export.check_parity(_make_classifier(trial), trial.folder, pictures)
+        parity = export.check_parity(Source(_make_classifier(trial)), trial.folder, pictures)
     except ParityError as error:
         raise _broken(error) from error
     largest = max(parity["max_difference"].values())
@@ -42,11 +43,12 @@ def check_heat_maps(trial: Trial) -> str:
     """Check that the exported model can explain its answers, as Grad-CAM does in Keras."""
     from service.errors import ParityError
     from trainers.exporting import heat_maps
+    from trainers.exporting.formats import Source
 
-    classifier = _make_classifier(trial)
-    heat_maps.export(classifier, trial.folder)
+    source = Source(_make_classifier(trial))
+    heat_maps.export(source.classifier, trial.folder)
     try:
-        parity = heat_maps.check_parity(classifier, trial.folder, trial.images.astype("uint8"))
+        parity = heat_maps.check_parity(source, trial.folder, trial.images.astype("uint8"))
     except ParityError as error:
         raise _broken(error) from error
     return f"heat maps differ from Grad-CAM by {parity['difference']:.1g}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,8 +40,8 @@ class Dataset:
         paths: relative to the folder.
         labels: (N,) int64, indices of classes. If pictures have several labels, the rarest label of
             each picture, to sample and split by; the number of classes for a picture without one.
-        splits: names from SPLITS. Until `splitting.split` has run, "" for each picture whose folder
-            does not name a split.
+        splits: names from SPLITS. Until `splits.splitting.split` has run, "" for each picture whose
+            folder does not name a split.
         digests: SHA-256 of the files, in hexadecimal.
         inspections: (N,) records of `inspection.INSPECTION`.
         duplicate_groups: (N,) int64, for each picture the first row of its group of duplicates.
@@ -54,6 +54,8 @@ class Dataset:
             without --group.
         targets: (N, classes) bool, whether a picture has a label, if pictures may have several
             labels; otherwise (0, 0).
+        pinned: numbers of pictures by how --split has decided their split (see
+            `splits.pinning.PinnedSplit`); empty without --split.
     """
 
     folder: Path
@@ -73,6 +75,7 @@ class Dataset:
     layout: Layout = field(default_factory=Layout)
     sources: tuple[str, ...] = ()
     targets: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
+    pinned: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_multi_label(self) -> bool:

@@ -14,8 +14,8 @@ from service.bundle import store, summary
 from service.bundle.reading import Bundle
 from service.cli import command_lines
 from service.errors import GraftError
+from trainers.dataset.splits.split_table import read_split
 from trainers.evaluation.paired_comparison import PairedComparison, compare_answers
-from trainers.evaluation.split_table import read_split
 
 
 def find_latest(name: str) -> Bundle | None:

@@ -20,19 +20,18 @@ from service.bundle.sealing import seal
 from service.engine.onnx_session import providers_for
 from service.engine.predictor import Predictor
 from trainers.config import TrainingConfig
-from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings import finding
 from trainers.dataset.findings.finding import Finding
+from trainers.dataset.splits import splitting
 from trainers.evaluation.calibration import evaluate_calibration, true_scores
 from trainers.evaluation.metrics import evaluate
 from trainers.evaluation.predictions import predict_split, run_model
 from trainers.exporting import export, heat_maps, thumbnails
 from trainers.exporting.drift_reference import write_drift_reference
-from trainers.exporting.formats import FORMATS
+from trainers.exporting.formats import FORMATS, Source
 from trainers.exporting.manifest import build_manifest, headline_metrics
 from trainers.exporting.temperature import calibrate
-from trainers.model.classifier import Classifier
 from trainers.model_card import card
 from trainers.novelty.embedded_pictures import Embed, embed_training_pictures
 from trainers.novelty.measuring import write_novelty
@@ -74,27 +73,27 @@ def write_bundle(
         ConversionError: the network contains an operation that cannot be converted to ONNX.
         MemoryShortageError: the memory is too small for one picture.
     """
-    classifier = trained.classifier
+    classifier, source = trained.classifier, Source(trained.classifier, trained.embedder)
     staging = work / "bundle"
     staging.mkdir()
     with progress.step("exporting ONNX"):
-        export.export(classifier, staging, ["onnx"])
+        export.export(source, staging, ["onnx"])
     calibrated = calibrate(trained, staging / MODEL, dataset, config.device, progress)
     with progress.step("exporting SavedModel"):
-        export.export(classifier, staging, ["saved_model"])
+        export.export(source, staging)  # ONNX again, because the logits have changed
     for name in config.formats:
         with progress.step(f"exporting {name}"):
-            export.export(classifier, staging, [name])
+            export.export(source, staging, [name])
     if config.formats:
         (staging / LABELS).write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
     with progress.step("comparing the exports with Keras"):
         rows = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
         images = dataset.images[rows]
-        parity = export.check_parity(classifier, staging, images, (*FORMATS, *config.formats))
-        write_golden(classifier, dataset, staging)
+        parity = export.check_parity(source, staging, images, (*FORMATS, *config.formats))
+        write_golden(source, dataset, staging)
     with progress.step("exporting heat maps"):
         heat_maps.export(classifier, staging)
-        parity["heat_maps"] = heat_maps.check_parity(classifier, staging, images)
+        parity["heat_maps"] = heat_maps.check_parity(source, staging, images)
 
     manifest = build_manifest(classifier, dataset, config, parity)
     # When the predictor is created, it checks the golden answers.
@@ -116,6 +115,7 @@ def write_bundle(
     metrics: dict[str, Any] = {
         "test": evaluate(test, dataset),
         "validation": evaluate(held_out, dataset),
+        "folds": trained.folds,
         "calibration": evaluate_calibration(test, held_out, calibrated.temperature),
         "novelty": novelty,
         "train": _training_counts(dataset),
@@ -172,7 +172,7 @@ def _training_counts(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> None:
+def write_golden(source: Source, dataset: Dataset, staging: Path) -> None:
     """Write the golden pictures and the golden answers into the bundle.
 
     One test picture of each class is a golden picture, up to GOLDEN_PICTURES.
@@ -180,7 +180,7 @@ def write_golden(classifier: Classifier, dataset: Dataset, staging: Path) -> Non
     rows = dataset.rows("test")
     _, first_of_class = np.unique(dataset.labels[rows], return_index=True)
     chosen = rows[first_of_class][:GOLDEN_PICTURES]
-    answers = export.keras_predict(classifier)(dataset.images[chosen])
+    answers = source.predict(dataset.images[chosen])
     folder = staging / Path(GOLDEN_ANSWERS).parent
     folder.mkdir()
     golden: dict[str, list[float]] = {}

@@ -13,8 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.errors import GraftError, ParityError
-from trainers.exporting.formats import FORMATS, OPTIONAL_FORMATS, Predict, Source
-from trainers.model.classifier import Classifier
+from trainers.exporting.formats import FORMATS, OPTIONAL_FORMATS, Source
 
 PARITY_TOLERANCE = 1e-4
 """The largest allowed difference between a probability from Keras and the same probability from an
@@ -39,8 +38,8 @@ def require_packages(formats: Collection[str]) -> None:
             )
 
 
-def export(classifier: Classifier, folder: Path, formats: Collection[str] = tuple(FORMATS)) -> None:
-    """Write the classifier into `folder`.
+def export(source: Source, folder: Path, formats: Collection[str] = tuple(FORMATS)) -> None:
+    """Write a classifier into `folder`.
 
     Args:
         formats: names of formats. Some of them are made from the ONNX model, so it must be first.
@@ -49,7 +48,6 @@ def export(classifier: Classifier, folder: Path, formats: Collection[str] = tupl
         ConversionError: the network contains an operation that cannot be converted to ONNX.
         OSError: the disk is full.
     """
-    source = Source(classifier)
     for export_format in (_ALL_FORMATS[name] for name in formats):
         try:
             export_format.write(source, folder / export_format.path)
@@ -58,7 +56,7 @@ def export(classifier: Classifier, folder: Path, formats: Collection[str] = tupl
 
 
 def check_parity(
-    classifier: Classifier,
+    source: Source,
     folder: Path,
     images: NDArray[np.uint8],
     formats: Collection[str] = tuple(FORMATS),
@@ -77,32 +75,19 @@ def check_parity(
     Raises:
         ParityError: a difference is larger than PARITY_TOLERANCE.
     """
-    reference = keras_predict(classifier)
-    batches = [np.resize(images, (size, *images.shape[1:])) for size in PARITY_BATCHES]
-    references = [reference(batch) for batch in batches]
+    images = np.resize(images, (max(PARITY_BATCHES), *images.shape[1:]))
+    expected = source.predict(images)
     differences: dict[str, float] = {}
     for name in formats:
         predict = _ALL_FORMATS[name].open(folder / _ALL_FORMATS[name].path)
         differences[name] = max(
-            _difference(name, expected, predict(batch))
-            for batch, expected in zip(batches, references, strict=True)
+            _difference(name, expected[:size], predict(images[:size])) for size in PARITY_BATCHES
         )
     return {
         "tolerance": PARITY_TOLERANCE,
         "batch_sizes": list(PARITY_BATCHES),
         "max_difference": differences,
     }
-
-
-def keras_predict(classifier: Classifier) -> Predict:
-    """Return the prediction function of the Keras model in memory."""
-    outputs = classifier.build_model()
-
-    def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        result = outputs(images.astype(np.float32), training=False)
-        return np.asarray(result["probabilities"])
-
-    return predict
 
 
 def _difference(name: str, expected: NDArray[np.float32], exported: NDArray[np.float32]) -> float:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import keras
 import numpy as np
@@ -20,9 +21,10 @@ from numpy.typing import NDArray
 from service.bundle.manifest import MODEL
 from service.engine.onnx_session import open_session
 from trainers.model.classifier import Classifier
-from trainers.model.conversion import to_onnx
+from trainers.model.conversion import serving_function, to_onnx
+from trainers.model.onnx_head import EMBEDDING, PROBABILITIES, join
 
-OUTPUTS: Final = ("probabilities", "embedding")
+OUTPUTS: Final = (PROBABILITIES, EMBEDDING)
 
 Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """A prediction function: pictures (N, S, S, 3) uint8 -> probabilities (N, classes) float32."""
@@ -32,27 +34,36 @@ class Source:
     """What the formats are made from.
 
     Attributes:
+        classifier: the classifier.
         model: the classifier as a Keras model, which takes float32 pictures.
         module: a TensorFlow module whose attribute `serve` is the function to export. It takes
             pictures (batch, S, S, 3) uint8, and returns a dictionary with their `embedding`
             (batch, D) and `probabilities` (batch, classes).
+
+    Args:
+        embedder: the ONNX model of the classifier's embedder, with the output `embedding`; None if
+            it must be converted.
     """
 
-    def __init__(self, classifier: Classifier) -> None:
-        outputs = self.model = classifier.build_model()
-        size = outputs.input_shape[1]
+    def __init__(self, classifier: Classifier, embedder: onnx.ModelProto | None = None) -> None:
+        self.classifier, self.model = classifier, classifier.build_model()
         self.module = tf.Module()
         # Save only the variables: saving all that a Keras model refers to takes twice as long.
-        self.module.variables_to_save = [variable.value for variable in outputs.variables]
+        self.module.variables_to_save = [variable.value for variable in self.model.variables]
+        self.module.serve = serving_function(self.model)
+        self._embedder = embedder
 
-        @tf.function(
-            input_signature=[tf.TensorSpec((None, size, size, 3), tf.uint8, "images")],
-            autograph=False,
-        )
-        def serve(images: Any) -> Any:
-            return outputs(tf.cast(images, tf.float32), training=False)
+    @cached_property
+    def embedder(self) -> onnx.ModelProto:
+        """The ONNX model of the embedder, with the output `embedding`."""
+        if self._embedder is not None:
+            return self._embedder
+        return to_onnx(serving_function(self.classifier.embedder), (EMBEDDING,))
 
-        self.module.serve = serve
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the probabilities (N, classes) of the Keras model, which TensorFlow compiles."""
+        result: NDArray[np.float32] = self.module.serve(tf.constant(images))[PROBABILITIES].numpy()
+        return result
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ class Format:
 
 
 def _write_onnx(source: Source, path: Path) -> None:
-    onnx.save(to_onnx(source.module.serve, OUTPUTS), path)
+    onnx.save(join(source.embedder, source.classifier.head), path)
 
 
 def _open_onnx(path: Path) -> Predict:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.bundle.manifest import HEAT_MAPS, MODEL
 from service.errors import ParityError
 from service.explanation.heat_maps import HeatMapModel, normalize
-from trainers.exporting.export import keras_predict
+from trainers.exporting.formats import Source
 from trainers.model.classifier import Classifier
 from trainers.model.heat_maps import build_heat_maps
 
@@ -34,7 +34,7 @@ def export(classifier: Classifier, folder: Path) -> None:
     (folder / HEAT_MAPS).write_bytes(operations.SerializeToString())
 
 
-def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]) -> dict[str, Any]:
+def check_parity(source: Source, folder: Path, images: NDArray[np.uint8]) -> dict[str, Any]:
     """Compare the heat maps of the predicted classes with those of Grad-CAM in Keras.
 
     The median of the pictures is compared with the tolerance, not the largest difference. If
@@ -54,12 +54,13 @@ def check_parity(classifier: Classifier, folder: Path, images: NDArray[np.uint8]
     """
     images = images[:PARITY_PICTURES]
     model = HeatMapModel((folder / MODEL).read_bytes(), (folder / HEAT_MAPS).read_bytes())
-    classes = keras_predict(classifier)(images).argmax(axis=1)
+    classes = source.predict(images).argmax(axis=1)
     maps = [
         normalize(model.run(image).heat_maps[..., index])
         for image, index in zip(images, classes, strict=True)
     ]
-    differences = np.abs(np.stack(maps) - grad_cam(classifier, images, classes)).max(axis=(1, 2))
+    expected = grad_cam(source.classifier, images, classes)
+    differences = np.abs(np.stack(maps) - expected).max(axis=(1, 2))
     difference = float(np.median(differences))
     if not difference <= TOLERANCE:  # also true for NaN
         raise ParityError(

@@ -96,6 +96,8 @@ def _accepted_kinds(dataset: Dataset) -> tuple[str, ...]:
 def _data_provenance(dataset: Dataset, config: TrainingConfig) -> dict[str, Any]:
     """Describe the dataset: the hash, the number and the source of its pictures."""
     known = {"fingerprint": dataset.fingerprint, "pictures": len(dataset.paths)}
+    if dataset.pinned:
+        known["pinned_split"] = dict(dataset.pinned)
     if licence := find_licence(dataset):
         known["licence_file"] = licence
     if samples.is_sample_dataset(dataset.folder):

@@ -19,6 +19,9 @@ MULTI_LABEL_FIGURES = ("macro_f1", "micro_f1", "mean_average_precision")
 MAX_CONFUSED_PAIRS = 3
 """The log shows at most this many pairs of confused classes. The report shows more."""
 
+FOLD_FIGURES = ("k", "n", "accuracy", "accuracy_std", "accuracy_interval")
+"""The figures of cross-validation that a run prints with --json."""
+
 
 def register(bundle: Bundle, metrics: Mapping[str, Any], data: Path) -> dict[str, Any]:
     """Make a bundle the latest model of its name; log its accuracy and which model it replaces.
@@ -29,9 +32,9 @@ def register(bundle: Bundle, metrics: Mapping[str, Any], data: Path) -> dict[str
 
     Returns:
         The values that a run prints with --json: bundle, report, model, test_accuracy,
-        test_accuracy_interval, validation_accuracy, data, replaces. If the model is multi-label,
-        an accuracy is the share of pictures whose labels are all right, and there are also
-        test_macro_f1, test_micro_f1 and test_mean_average_precision.
+        test_accuracy_interval, validation_accuracy, data, replaces; with --folds also folds. If the
+        model is multi-label, an accuracy is the share of pictures whose labels are all right, and
+        there are also test_macro_f1, test_micro_f1 and test_mean_average_precision.
 
     Raises:
         GraftError: the bundle is complete, but the store is not writable.
@@ -40,6 +43,9 @@ def register(bundle: Bundle, metrics: Mapping[str, Any], data: Path) -> dict[str
     previous = replacement.find_latest(bundle.manifest.name)
     model = save(bundle)
     log_test(bundle, model, test)
+    folds = metrics.get("folds")
+    if folds:
+        log_folds(folds)
     log_replacement(bundle, previous, data)
     return {
         "bundle": str(bundle.path),
@@ -48,6 +54,7 @@ def register(bundle: Bundle, metrics: Mapping[str, Any], data: Path) -> dict[str
         "test_accuracy": test["accuracy"],
         "test_accuracy_interval": test["accuracy_interval"],
         "validation_accuracy": metrics["validation"]["accuracy"],
+        **({"folds": {name: folds[name] for name in FOLD_FIGURES}} if folds else {}),
         "data": summary.training_data(bundle.manifest)["source"],
         "replaces": previous and previous.manifest.tag,
         **{f"test_{name}": test[name] for name in MULTI_LABEL_FIGURES if name in test},
@@ -94,6 +101,16 @@ def log_test(bundle: Bundle, model: str, test: Mapping[str, Any]) -> None:
         log.info("  %s", pair["advice"])
     log.info("report: %s", bundle.path / REPORT)
     log.info("serve it:  %s", command_lines.serve_command(model))
+
+
+def log_folds(folds: Mapping[str, Any]) -> None:
+    """Log the mean accuracy of cross-validation (--folds), and its interval."""
+    low, high = folds["accuracy_interval"]
+    log.info(
+        "cross-validated test accuracy %.4f, standard deviation %.4f, in %d folds of %d pictures "
+        "(95%% confidence interval of the mean %.3f to %.3f)",
+        *(folds["accuracy"], folds["accuracy_std"], folds["k"], folds["n"], low, high),
+    )
 
 
 def log_replacement(bundle: Bundle, previous: Bundle | None, data: Path) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from service.engine.classification import ModelOutputs
@@ -18,7 +17,6 @@ from trainers.evaluation.calibration import apply_temperature, fit_temperature
 from trainers.evaluation.fidelity import require_faithful
 from trainers.evaluation.predictions import Predictions, predict_split
 from trainers.exporting.formats import OUTPUTS
-from trainers.model.onnx_temperature import divide_logits
 from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
 
@@ -75,15 +73,14 @@ def calibrate(
 
     Args:
         trained: the classifier, whose head is changed.
-        path: its ONNX model, which is changed, too.
+        path: its ONNX model. It keeps its logits, so it must be exported again.
         device: the value of --device.
 
     Raises:
         ParityError: the results of the ONNX model differ from those of the selected model.
-        ConversionError: the probabilities of the ONNX model are not the softmax of logits.
         MemoryShortageError: the memory is too small for one picture.
     """
-    model = _OnnxModel(path, device)
+    model = OnnxModel(path, device)
     validation = predict_split(model, dataset, "validation", progress, "calibrating")
     selected_on = (
         validation if len(validation.rows) else predict_split(model, dataset, "train", progress)
@@ -95,14 +92,11 @@ def calibrate(
         trained.held_out, probabilities=apply_temperature(held_out.probabilities, temperature)
     )
     trained.classifier.divide_logits(temperature)
-    exported = onnx.load(path)
-    divide_logits(exported, temperature)
-    onnx.save(exported, path)
     expected = apply_temperature(validation.probabilities, temperature)
     return CalibratedClassifier(temperature, cross_validated, expected, fidelity)
 
 
-class _OnnxModel:
+class OnnxModel:
     """An ONNX model without a bundle."""
 
     def __init__(self, path: Path, device: str) -> None:

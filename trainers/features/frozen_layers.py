@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from queue import SimpleQueue
 from typing import Any
 
@@ -11,11 +12,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from onnx import ModelProto
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from service.engine.onnx_session import open_session
 from trainers import hardware
-from trainers.model.conversion import to_onnx
+from trainers.model.conversion import serving_function, to_onnx
 from trainers.progress import log
 from trainers.resources.out_of_memory import AdaptiveBatches
 from trainers.resources.time_budget import TimeBudget, TimeBudgetSpentError
@@ -51,19 +53,17 @@ class FrozenLayers(FeatureExtractor):
         model: the frozen network.
         devices: TensorFlow's names of the devices to compute on; None means the GPUs in use.
             Without devices, ONNX Runtime computes on the CPU.
+        output: name of the output of the ONNX model.
     """
 
-    def __init__(self, model: keras.Model, devices: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, model: keras.Model, devices: Sequence[str] | None = None, output: str = "maps"
+    ) -> None:
         self.shape = tuple(model.output_shape[1:])
-        signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, "images")
-
-        @tf.function(input_signature=[signature], autograph=False)
-        def outputs(images: Any) -> Any:
-            return model(tf.cast(images, tf.float32), training=False)
-
+        self._function, self._output = serving_function(model), output
         names = hardware.gpus() if devices is None else list(devices)
         if names:
-            pool = DevicePool(outputs, names)
+            pool = DevicePool(self._function, names)
             self._extract: Extract = AdaptiveBatches(pool, BATCH_SIZE, "extracting features")
             devices_text = f"{len(names)} device{'' if len(names) == 1 else 's'}"
             log.info(
@@ -71,7 +71,7 @@ class FrozenLayers(FeatureExtractor):
                 *(devices_text, BATCH_SIZE),
             )
         else:
-            self._extract = open_on_cpu(to_onnx(outputs, ("maps",)).SerializeToString())
+            self._extract = open_on_cpu(self.onnx.SerializeToString())
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features (M, *shape) float32 of pictures (M, S, S, 3) uint8. Thread-safe.
@@ -80,6 +80,11 @@ class FrozenLayers(FeatureExtractor):
             MemoryShortageError: the memory of a device is too small for one picture.
         """
         return self._extract(images)
+
+    @cached_property
+    def onnx(self) -> ModelProto:
+        """The network as an ONNX model, with the input `images` and the output `output`."""
+        return to_onnx(self._function, (self._output,))
 
 
 class TimeLimitedExtractor(FeatureExtractor):
@@ -125,13 +130,13 @@ def open_on_cpu(content: bytes) -> Extract:
     """Return a function that runs an ONNX model on the CPU, one picture at a time, in one thread.
 
     Args:
-        content: the bytes of the model, which has the input `images` and the output `maps`.
+        content: the bytes of the model, which has the input `images` and one output.
     """
     session = open_session(content, threads=1, providers=["CPUExecutionProvider"])
 
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         return np.concatenate(
-            [session.run(["maps"], {"images": image[np.newaxis]})[0] for image in images]
+            [session.run(None, {"images": image[np.newaxis]})[0] for image in images]
         )
 
     return run

@@ -15,6 +15,7 @@ from trainers.cache import code_identity
 from trainers.features import frozen_features
 from trainers.features.frozen_layers import FrozenLayers
 from trainers.model.classifier import build_embedder
+from trainers.model.onnx_head import EMBEDDING
 
 if TYPE_CHECKING:
     import keras
@@ -71,7 +72,8 @@ class Network:
 
     @cached_property
     def embedding_layers(self) -> FrozenLayers:
-        return FrozenLayers(self.embedder)
+        """Computes embeddings. Its ONNX model is also the first part of the exported model."""
+        return FrozenLayers(self.embedder, output=EMBEDDING)
 
     def _weights_identity(self) -> str:
         if self.weights in PRETRAINED:  # which weights these are follows from the hashed code

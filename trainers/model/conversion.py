@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import keras
 import numpy as np
 import onnx
 import tensorflow as tf
@@ -20,6 +21,17 @@ OPSET = 17
 
 class ConversionError(GraftError):
     """A network contains an operation that cannot be converted to ONNX."""
+
+
+def serving_function(model: keras.Model) -> Any:
+    """Return a tf.function that runs a network on `images`, pictures (batch, S, S, 3) uint8."""
+    signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, "images")
+
+    @tf.function(input_signature=[signature], autograph=False)
+    def serve(images: Any) -> Any:
+        return model(tf.cast(images, tf.float32), training=False)
+
+    return serve
 
 
 def to_onnx(function: Any, outputs: tuple[str, ...]) -> onnx.ModelProto:

@@ -24,7 +24,7 @@ FILE_NAME = "README.md"
 MAX_NAMES, MAX_WEAKEST, MAX_FINDINGS = 30, 3, 6
 """The card names at most this many classes, weakest classes, and findings."""
 _ALWAYS_SHOWN = {"plugin", "data", "seed"}
-_WITHOUT_EFFECT = {"output", "resume", "tensorboard", "strict", "cache_gigabytes"}
+_WITHOUT_EFFECT = {"output", "resume", "tensorboard", "strict", "cache_gigabytes", "folds"}
 """Options that do not change the model."""
 _TASK = "image-classification"
 
@@ -109,7 +109,7 @@ def command(manifest: Manifest, config: TrainingConfig) -> str:
 
 
 def _without_folder(option: str, value: str) -> str:
-    is_path = option == "weights" or (option == "group" and is_table(value))
+    is_path = option in {"weights", "split"} or (option == "group" and is_table(value))
     return Path(value).name if is_path else value
 
 

@@ -23,15 +23,15 @@ from service.engine.predictor import Predictor
 from service.errors import ParityError
 from trainers import hardware
 from trainers.config import TrainingConfig
-from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings import finding
 from trainers.dataset.findings.finding import Finding
+from trainers.dataset.splits import splitting
 from trainers.evaluation.fidelity import ROUNDINGS
 from trainers.evaluation.predictions import Predictions, predict_split, run_model
 from trainers.exporting import export, heat_maps, thumbnails
 from trainers.exporting.bundle_writer import LABELS, PARITY_PICTURES, write_golden, write_json
-from trainers.exporting.formats import FORMATS
+from trainers.exporting.formats import FORMATS, Source
 from trainers.exporting.manifest import build_manifest
 from trainers.multi_label import report, training
 from trainers.multi_label.calibration import (
@@ -70,19 +70,20 @@ def write_bundle(
     held_out_targets = dataset.targets[held_out.rows]
     thresholds = fit_thresholds(held_out.probabilities, held_out_targets)
     classifier.divide_logits(temperature)
+    source = Source(classifier, trained.embedder)
     for name in (*FORMATS, *config.formats):
         with progress.step(f"exporting {name}"):
-            export.export(classifier, staging, [name])
+            export.export(source, staging, [name])
     if config.formats:
         (staging / LABELS).write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
     with progress.step("comparing the exports with Keras"):
         rows = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
         images = dataset.images[rows]
-        parity = export.check_parity(classifier, staging, images, (*FORMATS, *config.formats))
-        write_golden(classifier, dataset, staging)
+        parity = export.check_parity(source, staging, images, (*FORMATS, *config.formats))
+        write_golden(source, dataset, staging)
     with progress.step("exporting heat maps"):
         heat_maps.export(classifier, staging)
-        parity["heat_maps"] = heat_maps.check_parity(classifier, staging, images)
+        parity["heat_maps"] = heat_maps.check_parity(source, staging, images)
 
     named = dict(zip(dataset.classes, thresholds.astype(float).tolist(), strict=True))
     manifest = build_manifest(classifier, dataset, config, parity).model_copy(

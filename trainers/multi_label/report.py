@@ -13,8 +13,8 @@ import yaml
 from service.bundle import summary
 from service.bundle.manifest import REPORT, Manifest
 from trainers.config import TrainingConfig
-from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
+from trainers.dataset.splits import splitting
 from trainers.evaluation.metrics import to_dense
 from trainers.model_card import card
 from trainers.model_card.markdown import code, code_block, prose

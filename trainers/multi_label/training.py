@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from plugins.copying import assign_weights
@@ -42,6 +43,7 @@ class TrainedHead:
         decision: a sentence for the log and the report: which head is used, and why.
         trained_on: (n,) rows of the pictures that the head was trained on.
         folds: number of folds of cross-validation; 1 = the validation pictures were held out.
+        embedder: the ONNX model of the embedder; None if the backbone cannot be computed with it.
         embed: positions (n,) in the training split -> their embeddings (n, D).
     """
 
@@ -52,6 +54,7 @@ class TrainedHead:
     decision: str
     trained_on: NDArray[np.int64]
     folds: int
+    embedder: onnx.ModelProto | None
     embed: Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
@@ -116,6 +119,7 @@ def train(context: TrainingContext) -> TrainedHead:
         decision,
         rows[fitted],
         len(folds),
+        network.embedding_layers.onnx,
         lambda positions: _embed(context, dataset.rows("train")[positions], 1)[:, 0],
     )
 

@@ -24,7 +24,9 @@ from trainers.reporting.tensorboard import Board
 from trainers.resources.time_budget import TimeBudget
 
 _IRRELEVANT_OPTIONS = {
-    *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict", "group"),
+    *("output", "resume", "time_budget", "tensorboard", "cache_gigabytes", "strict"),
+    *("group", "split"),  # the splits are hashed
+    "folds",
     *("keep_thumbnails", "export"),
     *("data", "weights", "device"),  # `checkpoint` hashes their contents
 }

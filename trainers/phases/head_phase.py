@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plugins.base import WeightsError
-from trainers.dataset import grouping, splitting
+from trainers.dataset import grouping
+from trainers.dataset.splits import splitting
 from trainers.features import frozen_features
 from trainers.features.frozen_features import AugmentedPictures, Features
 from trainers.features.frozen_layers import FeatureExtractor, TimeLimitedExtractor

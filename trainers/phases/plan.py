@@ -88,7 +88,7 @@ def make_plan(config: TrainingConfig, head: Head, conditions: Conditions) -> Pla
     reasons = (
         situation,
         "fine-tuning follows, because the options ask for it"
-        if config.asks_for_fine_tuning
+        if is_requested(config)
         else f"fine-tuning follows, because the head gets {result.mistakes} of "
         f"{len(result.losses)} {'held-out' if result.folds else 'validation'} pictures wrong, and "
         "there are enough training pictures for fine-tuning",
@@ -100,10 +100,23 @@ def make_plan(config: TrainingConfig, head: Head, conditions: Conditions) -> Pla
     return Plan(epochs, layers, learning_rate, reasons)
 
 
+def is_requested(config: TrainingConfig) -> bool:
+    """Whether an option asks for fine-tuning.
+
+    Fine-tuning then follows even if there are few pictures, or if the head makes no mistake.
+    """
+    options = (
+        config.fine_tune_epochs,
+        config.fine_tune_layers,
+        config.fine_tune_learning_rate,
+    )
+    return config.strategy == "fine-tune" or any(options)
+
+
 def _reason_against(
     config: TrainingConfig, mistakes: int, epochs: int, conditions: Conditions
 ) -> str | None:
-    do_rules_decide = not config.asks_for_fine_tuning
+    do_rules_decide = not is_requested(config)
     is_few = conditions.pictures < MIN_PICTURES_PER_CLASS * conditions.classes
     reasons = {
         "--strategy features or --fine-tune-epochs 0 was set": (

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from trainers import hardware
@@ -52,7 +53,10 @@ class TrainedClassifier:
         held_out: the predictions of cross-validation for the pictures that the head was trained on,
             to calibrate the scores with; None if the model was not trained on the validation
             pictures.
+        embedder: the ONNX model of the embedder, with the output `embedding`; None if the backbone
+            was fine-tuned, so that it must be converted again.
         advice: what to do next.
+        folds: the figures of cross-validation for metrics.json; None without --folds.
     """
 
     classifier: Classifier
@@ -65,8 +69,10 @@ class TrainedClassifier:
     epoch: int = 0
     class_weight_effect: ClassWeightEffect | None = None
     embed: Callable[[NDArray[np.int64]], NDArray[np.float32]] | None = None
+    embedder: onnx.ModelProto | None = None
     held_out: Predictions | None = None
     advice: Advice = field(default_factory=lambda: Advice.unknown(advising.NO_TIME))
+    folds: dict[str, Any] | None = None
 
     @property
     def is_refitted(self) -> bool:
@@ -75,11 +81,23 @@ class TrainedClassifier:
 
 
 def train(context: TrainingContext) -> TrainedClassifier:
+    """Train a classifier by `train_phases`, and find out what to do next."""
+    trained, head = train_phases(context)
+    effect = head_phase.measure_class_weights(context)
+    trained_on = len(context.train) + trained.is_refitted * len(context.validation)
+    advice = advising.advise(context, head.strength, trained_on)
+    return replace(trained, class_weight_effect=effect, advice=advice)
+
+
+def train_phases(context: TrainingContext) -> tuple[TrainedClassifier, Head]:
     """Train the head, and then fine-tune if the plan says so.
 
     With --resume, the plan comes from the checkpoint if there is one, otherwise from `make_plan`.
     The fine-tuned weights are used only if `selection.should_replace` returns True. If the backbone
     is not fine-tuned, a linear head is fitted once more, on the validation pictures, too.
+
+    Returns:
+        The classifier, without advice, and the head before it was fitted once more.
     """
     context, flip = flip_selection.resolve_flip(context)
     # Before the head is trained, so that errors about --tensorboard and --resume come early.
@@ -106,10 +124,7 @@ def train(context: TrainingContext) -> TrainedClassifier:
         trained = _fine_tune(trained, head, checkpoint, context)
     if trained.phase == HEAD_PHASE:
         trained = _refit_head(trained, head, context)
-    effect = head_phase.measure_class_weights(context)
-    trained_on = len(context.train) + trained.is_refitted * len(context.validation)
-    advice = advising.advise(context, head.strength, trained_on)
-    return replace(trained, class_weight_effect=effect, advice=advice)
+    return trained, head
 
 
 def _fine_tune(
@@ -150,6 +165,7 @@ def _refit_head(
         classifier=replace(trained.classifier, head=refitted.model),
         selected=replace(trained.selected, result=refitted.validation),
         embed=_reader(context),
+        embedder=context.network.embedding_layers.onnx,
         held_out=refitted.held_out,
     )
 

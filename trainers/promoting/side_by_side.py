@@ -18,8 +18,8 @@ from service.engine.onnx_session import CPU
 from service.engine.predictor import Predictor
 from service.errors import GraftError, RequestError
 from service.system.resources import usable_cores
+from trainers.dataset.splits.split_table import SplitRow
 from trainers.evaluation import calibration
-from trainers.evaluation.split_table import SplitRow
 from trainers.progress import Progress
 from trainers.promoting.unseen_pictures import UnusablePicture, read_picture
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.bundle.reading import Bundle
 from service.errors import BundleError, GraftError
-from trainers.evaluation.split_table import SplitRow, read_split
+from trainers.dataset.splits.split_table import SplitRow, read_split
 from trainers.progress import log
 
 

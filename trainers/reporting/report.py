@@ -16,8 +16,8 @@ import markupsafe
 from service.bundle.manifest import Manifest
 from service.bundle.summary import DRAWN, model_warnings
 from service.cli.eta import format_duration
-from trainers.dataset import splitting
 from trainers.dataset.dataset import Dataset
+from trainers.dataset.splits import splitting
 from trainers.evaluation.predictions import Predictions
 from trainers.reporting import curves, gallery, tables
 from trainers.reporting.measured_sections import measured_sections

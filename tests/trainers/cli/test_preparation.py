@@ -12,6 +12,7 @@ from trainers.config import TrainingConfig
 from trainers.dataset import scanning
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.samples import is_sample_dataset
+from trainers.dataset.splits.splitting import write_csv
 from trainers.progress import Progress
 
 DrawFolder = Callable[..., Path]
@@ -49,3 +50,20 @@ def test_a_dataset_is_read_checked_and_split(
     assert findings == ()
     with pytest.raises(DataError, match=r"--strict stops the run because of \d+ findings?, listed"):
         prepare_dataset(files, config, 640, cache, SILENT)  # all pictures are too small for it
+
+
+def test_the_split_of_an_earlier_run_is_kept(
+    tmp_path: Path, draw_folder: DrawFolder, cache: Cache
+) -> None:
+    folder = draw_folder(tmp_path / "pictures", red=14, blue=14)
+    first, _ = prepare_dataset(
+        scanning.scan(folder), TrainingConfig(plugin="tiny"), 32, cache, SILENT
+    )
+    write_csv(first, tmp_path / "split.csv")
+    for path in (folder / "red").iterdir():
+        path.rename(path.with_name(f"renamed {path.name}"))
+    config = TrainingConfig(plugin="tiny", seed=7, split=str(tmp_path / "split.csv"))
+    second, _ = prepare_dataset(scanning.scan(folder), config, 32, cache, SILENT)
+    splits = [dict(zip(data.digests, data.splits, strict=True)) for data in (first, second)]
+    assert splits[0] == splits[1]
+    assert second.pinned["kept"] == 28

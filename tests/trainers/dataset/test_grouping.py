@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainers.dataset.test_splitting import dataset
+from tests.trainers.dataset.splits.test_splitting import dataset
 from trainers.config import ConfigError, TrainingConfig
 from trainers.dataset import grouping
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.errors import DataError
-from trainers.dataset.splitting import split, write_csv
+from trainers.dataset.splits.splitting import split, write_csv
 
 
 def clips(per_class: int, frames: int) -> Dataset:

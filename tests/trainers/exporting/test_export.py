@@ -14,6 +14,7 @@ from plugins.registry import resolve
 from service.bundle.external_data import refers_to_external_data
 from service.errors import GraftError, ParityError
 from trainers.exporting import export
+from trainers.exporting.formats import Source
 from trainers.heads.head import build_head, fit_standardisation
 from trainers.model.classifier import Classifier, build_embedder, hash_weights
 from trainers.model.conversion import OPSET
@@ -37,7 +38,7 @@ def classifier() -> Classifier:
 @pytest.fixture(scope="module")
 def folder(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
-    export.export(classifier, folder)
+    export.export(Source(classifier), folder)
     return folder
 
 
@@ -75,7 +76,7 @@ def test_all_formats_give_keras_outputs(classifier: Classifier, folder: Path) ->
 def test_parity_is_measured_on_all_formats_and_batch_sizes(
     classifier: Classifier, folder: Path
 ) -> None:
-    parity = export.check_parity(classifier, folder, IMAGES)
+    parity = export.check_parity(Source(classifier), folder, IMAGES)
     assert parity["batch_sizes"] == [1, 3, 32]
     assert set(parity["max_difference"]) == {"onnx", "saved_model"}
     assert all(0 <= value < 1e-5 for value in parity["max_difference"].values())
@@ -91,7 +92,7 @@ def test_an_export_that_differs_is_refused(
     onnx.save(model, tmp_path / "model.onnx")
     (tmp_path / "saved_model").symlink_to(folder / "saved_model")
     with pytest.raises(ParityError, match=r"onnx export differs from Keras: .*allowed: 0\.0001"):
-        export.check_parity(classifier, tmp_path, IMAGES)
+        export.check_parity(Source(classifier), tmp_path, IMAGES)
 
 
 def test_a_missing_package_is_an_error_that_says_how_to_install_it(

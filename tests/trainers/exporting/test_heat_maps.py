@@ -10,6 +10,7 @@ import pytest
 from plugins.registry import resolve
 from service.errors import ParityError
 from trainers.exporting import export, heat_maps
+from trainers.exporting.formats import Source
 from trainers.heads.head import build_head, fit_standardisation
 from trainers.model.classifier import Classifier, build_embedder
 
@@ -32,13 +33,13 @@ def classifier() -> Classifier:
 @pytest.fixture(scope="module")
 def folder(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("export")
-    export.export(classifier, folder, ["onnx"])
+    export.export(Source(classifier), folder, ["onnx"])
     heat_maps.export(classifier, folder)
     return folder
 
 
 def test_heat_maps_equal_grad_cam(classifier: Classifier, folder: Path) -> None:
-    parity = heat_maps.check_parity(classifier, folder, IMAGES)
+    parity = heat_maps.check_parity(Source(classifier), folder, IMAGES)
     assert (parity["tolerance"], parity["pictures"]) == (1e-3, 8)
     assert 0 <= parity["difference"] < 1e-4
 
@@ -62,7 +63,7 @@ def test_heat_maps_that_differ_are_refused(
     kernel.CopyFrom(onnx.numpy_helper.from_array(values, kernel.name))
     (tmp_path / "heat_maps.onnx.part").write_bytes(part.SerializeToString())
     with pytest.raises(ParityError, match=r"heat maps differ from Grad-CAM: .*allowed: 0\.001"):
-        heat_maps.check_parity(classifier, tmp_path, IMAGES)
+        heat_maps.check_parity(Source(classifier), tmp_path, IMAGES)
 
 
 def test_one_picture_on_which_a_unit_is_nearly_zero_does_not_stop_the_export(
@@ -76,4 +77,4 @@ def test_one_picture_on_which_a_unit_is_nearly_zero_does_not_stop_the_export(
         return maps
 
     monkeypatch.setattr(heat_maps, "grad_cam", differ_once)
-    assert heat_maps.check_parity(classifier, folder, IMAGES)["difference"] < 1e-4
+    assert heat_maps.check_parity(Source(classifier), folder, IMAGES)["difference"] < 1e-4

@@ -54,6 +54,22 @@ def test_a_bundle_becomes_the_latest_and_the_log_shows_its_accuracy(
     assert register(tiny_bundle, METRICS, Path("pictures"))["replaces"] == tag
 
 
+def test_cross_validation_is_logged_and_printed(
+    tiny_bundle: Bundle, log_capture: pytest.LogCaptureFixture
+) -> None:
+    figures = {
+        **{"k": 5, "n": 50, "accuracy": 0.9, "accuracy_std": 0.02},
+        "accuracy_interval": (0.8, 0.95),
+    }
+    folds = {**figures, "folds": [{"accuracy": 0.9}] * 5}
+    result = register(tiny_bundle, {**METRICS, "folds": folds}, Path("pictures"))
+    assert result["folds"] == figures
+    assert (
+        "cross-validated test accuracy 0.9000, standard deviation 0.0200, in 5 folds of 50 pictures"
+        in "\n".join(log_capture.messages)
+    )
+
+
 def test_a_store_that_cannot_be_written_does_not_lose_the_bundle(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,8 @@ from service.errors import ParityError
 from trainers.evaluation.calibration import apply_temperature, fit_temperature
 from trainers.evaluation.predictions import Predictions, predict_split
 from trainers.exporting import bundle_writer, temperature
-from trainers.exporting.export import export, keras_predict
+from trainers.exporting.export import export
+from trainers.exporting.formats import Source
 from trainers.phases import refitting, transfer_learning
 from trainers.phases.context import TrainingContext
 from trainers.phases.transfer_learning import TrainedClassifier
@@ -38,7 +39,7 @@ def test_the_exported_model_has_the_temperature(
     context = start(strategy="features")
     trained = train_on_training_pictures_only(context, monkeypatch)
     images = context.dataset.images[np.arange(8)]
-    before = keras_predict(trained.classifier)(images)
+    before = Source(trained.classifier).predict(images)
     monkeypatch.setattr(temperature, "fit_temperature", lambda *_: 2.5)
     work = tmp_path / "work"
     for folder in (work, context.config.output):
@@ -60,15 +61,15 @@ def test_the_temperature_is_fitted_on_the_validation_pictures(
     context = start(strategy="features")
     trained = train_on_training_pictures_only(context, monkeypatch)
     rows = context.dataset.rows("validation")
-    before = keras_predict(trained.classifier)(context.dataset.images[rows])
+    before = Source(trained.classifier).predict(context.dataset.images[rows])
     silent = Progress(is_quiet=True)
-    export(trained.classifier, tmp_path, ["onnx"])
+    export(Source(trained.classifier), tmp_path, ["onnx"])
     path = tmp_path / "model.onnx"
     calibrated = temperature.calibrate(trained, path, context.dataset, "cpu", silent)
     assert calibrated.cross_validated is None
     fitted = fit_temperature(before, context.dataset.labels[rows])
     assert calibrated.temperature == pytest.approx(fitted, rel=1e-3)
-    after = keras_predict(trained.classifier)(context.dataset.images[rows])
+    after = Source(trained.classifier).predict(context.dataset.images[rows])
     np.testing.assert_allclose(calibrated.expected, after, atol=1e-5)
     labels = context.dataset.labels[rows]
     calibrated.require_same(Predictions(rows, labels, after))
@@ -85,7 +86,7 @@ def test_cross_validation_calibrates_a_head_that_was_trained_on_the_validation_p
     held_out = trained.held_out
     assert held_out is not None
     silent = Progress(is_quiet=True)
-    export(trained.classifier, tmp_path, ["onnx"])
+    export(Source(trained.classifier), tmp_path, ["onnx"])
     path = tmp_path / "model.onnx"
     calibrated = temperature.calibrate(trained, path, context.dataset, "cpu", silent)
     fitted = fit_temperature(held_out.probabilities, held_out.labels)

@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw
 from plugins.registry import resolve
 from trainers.cache.array_cache import Cache
 from trainers.config import TrainingConfig
-from trainers.dataset import scanning, splitting
+from trainers.dataset import scanning
 from trainers.dataset.dataset import load_dataset
+from trainers.dataset.splits import splitting
 from trainers.features import decoding
 from trainers.features.network import Network
 from trainers.phases.context import TrainingContext

@@ -8,7 +8,7 @@ import pytest
 
 from service.bundle.reading import Bundle
 from service.errors import GraftError
-from trainers.evaluation.split_table import SplitRow, read_split
+from trainers.dataset.splits.split_table import SplitRow, read_split
 from trainers.progress import Progress
 from trainers.promoting import side_by_side
 from trainers.promoting.side_by_side import Answers, SideBySide, run_side_by_side

@@ -10,7 +10,7 @@ import pytest
 from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from service.errors import BundleError
-from trainers.evaluation.split_table import SplitRow
+from trainers.dataset.splits.split_table import SplitRow
 from trainers.promoting.unseen_pictures import UnusablePicture, find_unseen, read_picture
 
 MakeBundle = Callable[..., Bundle]

@@ -359,3 +359,19 @@ def test_thumbnails_are_shown_as_the_model_gets_the_pictures(page: Write) -> Non
     (style,) = re.findall(r"\.shots img {([^}]*)}", page(*CATS))
     assert "height: auto" in style
     assert "object-fit" not in style
+
+
+def test_the_folds_of_cross_validation_are_shown_if_there_are_any(page: Write) -> None:
+    fold = {"n": 10, "train": 8, "validation": 2, "log_loss": 0.25, "phase": "fine-tuning"}
+    figures = {
+        **{"k": 2, "n": 1020, "not_tested": 3, "accuracy": 0.85, "accuracy_std": 0.071},
+        **{"accuracy_interval": (0.4, 1.0), "log_loss": 0.25, "log_loss_std": 0.0},
+        "folds": [{**fold, "accuracy": 0.8}, {**fold, "accuracy": 0.9}],
+    }
+    text = page_text(page(*CATS, folds=figures))
+    assert "Cross-validation in 2 folds" in text
+    assert "Mean test accuracy 85.0% , 95% confidence interval 40.0% to 100.0%" in text
+    assert "standard deviation of the folds 7.1 points" in text
+    assert "1,020 pictures were tested, each once; 3 were not" in text
+    assert "90.0% 0.250 fine-tuning 10 2 8" in text
+    assert "Cross-validation in" not in page_text(page(*CATS, folds=None))

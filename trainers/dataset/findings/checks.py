@@ -37,7 +37,8 @@ def run_checks(dataset: Dataset, image_size: int) -> tuple[Finding, ...]:
     """Run all checks; return the findings, errors first.
 
     Args:
-        dataset: the dataset before `splitting.split`, with only the splits that the folder names.
+        dataset: the dataset before `splitting.split`, with only the splits that the folder or
+            --split names.
         image_size: side of the model's input, in pixels.
     """
     findings = [finding for check in CHECKS for finding in check(dataset, image_size)]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tests.trainers.dataset.test_splitting import dataset
+from tests.trainers.dataset.splits.test_splitting import dataset
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings.duplication import find_duplicates
 from trainers.dataset.findings.finding import Finding

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.trainers.dataset.splits.test_splitting import dataset
 from tests.trainers.dataset.test_grouping import clips
-from tests.trainers.dataset.test_splitting import dataset
 from trainers.dataset import grouping
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings import leakage

@@ -57,11 +57,12 @@ def split(dataset: Dataset, seed: int) -> Dataset:
     missing = [name for name in ("test", "validation") if name not in given]
     splits = np.array(dataset.splits, dtype=object)
     free = np.flatnonzero(np.isin(splits, ["", "train"]))
-    for count, label in zip(dataset.count_classes(free), dataset.classes, strict=True):
+    counts = dataset.count_classes(free)
+    for count, label in zip(counts, dataset.classes, strict=True):
         if not count:
             raise DataError(
                 f"class `{label}` of {dataset.title} has no training pictures, but every class "
-                f"needs some{_suggest_rename(dataset, label, set(dataset.labels[free]))}"
+                f"needs some{_suggest_rename(dataset, label, set(np.flatnonzero(counts)))}"
             )
     names = np.array([*missing, "train"], dtype=object)
     splits[free] = names[_draw_splits(dataset, free, seed, len(missing))]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from pathlib import Path
 
 from service.bundle.reading import Bundle
+
+FILE_NAME = "split.csv"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,18 @@ class SplitRow:
 
 def read_split(bundle: Bundle) -> list[SplitRow]:
     """Read the split.csv of a bundle."""
-    with (bundle.path / "split.csv").open(newline="", encoding="utf-8") as file:
+    return read_rows(bundle.path / FILE_NAME)
+
+
+def read_rows(path: Path) -> list[SplitRow]:
+    """Read a file like the split.csv of a bundle.
+
+    Raises:
+        OSError: the file cannot be opened.
+        KeyError: a column is missing.
+        UnicodeDecodeError, csv.Error: the file is not a CSV file in UTF-8.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
         return [
             SplitRow(row["path"], row.get("sha256") or "", row["class"], row["split"])
             for row in csv.DictReader(file)

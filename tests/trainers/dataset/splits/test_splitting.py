@@ -15,7 +15,7 @@ from trainers.dataset.dataset import Dataset, load_dataset
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.inspection import INSPECTION
 from trainers.dataset.scanning import scan
-from trainers.dataset.splitting import describe, split, write_csv
+from trainers.dataset.splits.splitting import describe, split, write_csv
 from trainers.progress import Progress, log
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
-from trainers.evaluation.split_table import SplitRow, read_split
+from trainers.dataset.splits.split_table import SplitRow, read_split
 
 
 def test_the_split_is_read_back_also_without_digests(tmp_path: Path, manifest: Manifest) -> None:

@@ -474,3 +474,18 @@ def test_what_is_not_a_table_is_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(DataError, match=message):
             scan(tmp_path / name)
+
+
+def test_several_lines_of_a_picture_add_up_its_labels(tmp_path: Path) -> None:
+    touch(tmp_path, "1.jpg", "2.jpg")
+    table = write_table(tmp_path, "path,label", "1.jpg,dog", "1.jpg,cat", "2.jpg,")
+    result = scan(table, task="multi-label")
+    assert [file.label for file in result.pictures] == ["cat|dog", ""]
+    assert (result.classes, result.is_multi_label) == (("cat", "dog"), True)
+    with pytest.raises(DataError, match=r"line 3: 1\.jpg .* or add --task multi-label"):
+        scan(table, task="auto")
+
+
+def test_a_folder_has_no_several_labels(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--task multi-label needs a table of labels"):
+        scan(touch(tmp_path, "a/1.jpg", "b/2.jpg"), task="multi-label")

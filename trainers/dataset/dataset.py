@@ -229,6 +229,11 @@ def check_classes(dataset: Dataset) -> None:
             f"fewer in {format_names(small)}: add pictures to each such class, or remove it"
             + format_left_out(dataset.left_out)
         )
+    if len(counts) < 2 and dataset.is_multi_label:
+        raise DataError(
+            f"{title} has only one label (`{next(iter(counts))}`), but a classifier needs two: "
+            "give each picture one of two classes, and train without --task multi-label"
+        )
     if len(counts) < 2:
         inner = [f"--data {dataset.folder}/{path}" for path in dataset.layout.inner_roots]
         hint = f"; if the folders inside it are the classes, use {inner[0]}" if inner else ""

@@ -15,11 +15,6 @@ from numpy.typing import NDArray
 from trainers.heads.head import fit_standardisation
 from trainers.heads.linear import MAX_ITERATIONS, TOLERANCE
 
-INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-"""The values of `C` that are tried; with several views of each picture, divided by their number."""
-DEFAULT_INVERSE_REGULARISATION = 0.01
-"""The value of `C` if no picture can be held out to select a value with."""
-
 
 @dataclass(frozen=True)
 class Regressions:
@@ -50,7 +45,8 @@ def fit_path(
     Args:
         embeddings: (n, views, D) of the training pictures.
         targets: (n, labels) whether each picture has each label. A label may have no picture.
-        strengths: the values of C.
+        strengths: the values of C; with several views of each picture, they are divided by the
+            number of views.
     """
     from threadpoolctl import threadpool_limits
 

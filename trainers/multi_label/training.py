@@ -12,16 +12,13 @@ import onnx
 from numpy.typing import NDArray
 
 from plugins.copying import assign_weights
+from trainers.dataset.dataset import Dataset
 from trainers.evaluation.predictions import Predictions
 from trainers.heads.folds import Fold, split_into_folds
 from trainers.heads.head import build_head
+from trainers.heads.linear import DEFAULT_INVERSE_REGULARISATION, INVERSE_REGULARISATIONS
 from trainers.model.classifier import Classifier, hash_weights
-from trainers.multi_label.linear import (
-    DEFAULT_INVERSE_REGULARISATION,
-    INVERSE_REGULARISATIONS,
-    Regressions,
-    fit_path,
-)
+from trainers.multi_label.linear import Regressions, fit_path
 from trainers.multi_label.metrics import cross_entropies
 from trainers.phases.context import TrainingContext
 from trainers.phases.head_phase import MAX_EMBEDDING_BYTES, draw_sample, extract_embeddings
@@ -75,53 +72,54 @@ def train(context: TrainingContext) -> TrainedHead:
     final head is trained on all of them. With more, it is trained on the training pictures, and the
     validation pictures are held out.
     """
-    dataset = context.dataset
+    dataset, network = context.dataset, context.network
     rows = np.sort(np.concatenate([dataset.rows("train"), dataset.rows("validation")]))
-    folds = _split(context, rows)
-    is_cross_validated = len(folds) != 1
-    fitted = np.arange(len(rows)) if is_cross_validated else folds[0].train
-    targets = dataset.targets[rows]
-    embeddings = _embed(context, rows, 1)
-    with context.progress.step("training the head"):
-        candidates = _validate(embeddings, targets, folds)
-    several = _embed_views(context, rows, embeddings.nbytes)
-    if several is not None and candidates:
-        with context.progress.step("training the head"):
-            candidates += _validate(several, targets, folds)
+    targets, folds = dataset.targets[rows], _split(context, rows)
+    embeddings, candidates = _validate_views(context, rows, folds)
     best = min(candidates, key=lambda candidate: candidate.loss, default=None)
     strength = best.strength if best else DEFAULT_INVERSE_REGULARISATION
-    if best and several is not None and best.views > 1:
-        embeddings = several
-    views = embeddings.shape[1]
+    views = best.views if best else 1
+    fitted = folds[0].train if len(folds) == 1 else np.arange(len(rows))
     with context.progress.step("training the head"):
-        (regressions,) = fit_path(embeddings[fitted], targets[fitted], (strength,))
-    held_out_rows = np.unique(np.concatenate([fold.validation for fold in folds] or [fitted[:0]]))
-    probabilities = np.zeros(targets.shape, np.float32)
-    held_out = _predictions(
-        rows, dataset.labels, held_out_rows, best.probabilities if best else probabilities
-    )
-    is_validation = np.isin(rows, context.validation_rows)
-    probabilities[is_validation] = regressions.predict(embeddings[is_validation, 0])
-    network = context.network
-    classifier = Classifier(
-        network.backbone,
-        network.body,
-        network.embedder,
-        _build_head(regressions, strength * len(fitted)),
-        hash_weights(network.body),
-    )
-    decision = _explain(best, strength, views, len(fitted), len(folds))
+        (regressions,) = fit_path(embeddings[views][fitted], targets[fitted], (strength,))
+    head = _build_head(regressions, strength * len(fitted))
+    is_held_out = np.isin(np.arange(len(rows)), [row for fold in folds for row in fold.validation])
+    held_out = best.probabilities if best else np.zeros(targets.shape, np.float32)
+    is_expected = np.isin(rows, context.validation_rows)
+    expected = regressions.predict(embeddings[1][is_expected, 0])
     return TrainedHead(
-        classifier,
-        held_out,
-        _predictions(rows, dataset.labels, np.flatnonzero(is_validation), probabilities),
+        Classifier(
+            network.backbone, network.body, network.embedder, head, hash_weights(network.body)
+        ),
+        _predictions(dataset, rows[is_held_out], held_out[is_held_out]),
+        _predictions(dataset, rows[is_expected], expected),
         [{"C": each.strength, "views": each.views, "val_loss": each.loss} for each in candidates],
-        decision,
+        _explain(best, strength, views, len(fitted), len(folds)),
         rows[fitted],
         len(folds),
         network.embedding_layers.onnx,
         lambda positions: _embed(context, dataset.rows("train")[positions], 1)[:, 0],
     )
+
+
+def _validate_views(
+    context: TrainingContext, rows: NDArray[np.int64], folds: Sequence[Fold]
+) -> tuple[dict[int, NDArray[np.float32]], list[_Candidate]]:
+    """Validate heads on one view, and on all views if time and memory are enough.
+
+    Returns:
+        The embeddings (n, views, D) by number of views, and the candidates; none without folds.
+    """
+    targets = context.dataset.targets[rows]
+    embeddings = {1: _embed(context, rows, 1)}
+    with context.progress.step("training the head"):
+        candidates = _validate(embeddings[1], targets, folds)
+    several = _embed_views(context, rows, embeddings[1].nbytes)
+    if several is not None and candidates:
+        embeddings[several.shape[1]] = several
+        with context.progress.step("training the head"):
+            candidates += _validate(several, targets, folds)
+    return embeddings, candidates
 
 
 def _split(context: TrainingContext, rows: NDArray[np.int64]) -> Sequence[Fold]:
@@ -181,14 +179,9 @@ def _validate(
 
 
 def _predictions(
-    rows: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    positions: NDArray[np.int64],
-    probabilities: NDArray[np.float32],
+    dataset: Dataset, rows: NDArray[np.int64], probabilities: NDArray[np.float32]
 ) -> Predictions:
-    """Return the predictions at some positions of `rows`; `probabilities` are those of all rows."""
-    chosen = rows[positions]
-    return Predictions(chosen, labels[chosen], probabilities[positions])
+    return Predictions(rows, dataset.labels[rows], probabilities)
 
 
 def _build_head(regressions: Regressions, weight: float) -> keras.Model:

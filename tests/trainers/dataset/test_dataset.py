@@ -193,3 +193,12 @@ def test_names_and_counts_of_single_labels(folder: Path) -> None:
     assert not dataset.is_multi_label
     assert dataset.names(np.array([0, 3])) == ["blue", "red"]
     assert dataset.count_classes(np.array([0, 3, 4])).tolist() == [1, 2]
+
+
+def test_one_label_is_better_two_classes(tmp_path: Path, draw_folder: DrawFolder) -> None:
+    draw_folder(tmp_path, red=3)
+    (tmp_path / "labels.csv").write_text("path,label\nred/0.png,a\nred/1.png,a\nred/2.png,\n")
+    files = scan(tmp_path / "labels.csv", task="multi-label")
+    dataset = load_dataset(files, Cache(tmp_path / "c", 0, tmp_path / "work", SILENT))
+    with pytest.raises(DataError, match=r"has only one label \(`a`\).* one of two classes"):
+        check_classes(dataset)

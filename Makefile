@@ -7,7 +7,7 @@ PLUGIN ?= resnet:50
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: help setup demo test test-fast test-families test-long test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling bench-trust pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
+.PHONY: help setup demo test test-fast test-families test-long test-large test-lowest fuzz lint types docs bench bench-checking bench-training bench-resuming bench-gpu bench-peers bench-serving bench-predict bench-rolling bench-trust bench-accuracy pretrain-pocket lock build sbom audit image image-check deploy-check release-tag release-notes clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1  /p' Makefile
@@ -98,11 +98,19 @@ bench-rolling: setup ## restart two replicas behind nginx 20 times under load, a
 bench-trust: setup ## measure how far answers can be trusted, over 10 seeds: make bench-trust PLUGIN=NAME WEIGHTS=FILE DATA=FOLDER FOREIGN=FOLDER (an hour)
 	$(RUN) -m benchmarks.trust $(PLUGIN) $(WEIGHTS) $(DATA) $(FOREIGN)
 
+artifacts/peers-accuracy/.ready: benchmarks/accuracy/peers/requirements.txt
+	$(PYTHON) -m venv artifacts/peers-accuracy
+	artifacts/peers-accuracy/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+bench-accuracy: setup artifacts/peers-accuracy/.ready ## compare the accuracy with fastai, timm and a tutorial, from weights of EfficientNet-Lite0: make bench-accuracy PLUGIN=NAME WEIGHTS=FILE DATA=FOLDER (hours; 6 GB)
+	$(RUN) -m benchmarks.accuracy.run $(PLUGIN) $(WEIGHTS) $(DATA)
+
 pretrain-pocket: setup ## train the weights of the backbone pocket again (about 40 minutes on 2 cores)
 	$(RUN) -m trainers.pretraining.run --output artifacts/pocket
 
 TOOL := $(RUN) -m uv tool run
-LOCKS := serving serving-sign serving-gpu train train-gpu
+LOCKS := serving serving-sign serving-gpu train train-kerashub train-gpu
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 build: setup ## build the package into dist/
@@ -148,12 +156,13 @@ COMPILE := $(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --
 # with. lowest.txt is for Python 3.11 on Linux only, because newer versions of Python need higher
 # versions of packages.
 lock: setup ## write the lock files in requirements/, after a change in pyproject.toml
-	$(COMPILE) --extra dev -o requirements/dev.txt
+	$(COMPILE) --extra dev --extra kerashub -o requirements/dev.txt
 	for lock in $(LOCKS); do cp requirements/dev.txt requirements/$$lock.txt; done
 	$(COMPILE) -o requirements/serving.txt
 	$(COMPILE) --extra sign -o requirements/serving-sign.txt
 	$(COMPILE) requirements/serving-gpu.in --no-emit-package onnxruntime -o requirements/serving-gpu.txt
 	$(COMPILE) --extra train -o requirements/train.txt
+	$(COMPILE) --extra train --extra kerashub -o requirements/train-kerashub.txt
 	$(COMPILE) --extra gpu -o requirements/train-gpu.txt
 	$(filter-out --universal,$(COMPILE)) --python-platform linux --upgrade --resolution lowest-direct --extra dev -o requirements/lowest.txt
 

@@ -131,7 +131,7 @@ def link_split(folder: str, seed: int, work: Path) -> None:
         name = path.replace("/", "-")
         link = work / "split" / split / dataset.classes[label] / name
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to((dataset.folder / path).resolve())
+        link.symlink_to(scanning.picture_path(dataset.folder, path).resolve())
     print("{}")
 
 

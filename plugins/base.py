@@ -7,11 +7,12 @@ only when a network is built, because listing the backbones must be fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from plugins.layers import leaf_layers, unfreeze_last
 from plugins.weights import WeightsError, check_file, download_error, load_weights
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 PRETRAINED = ("imagenet", "embedded")
-"""Names of pretrained weights. Each family has either one of them, or no pretrained weights."""
+"""Names of pretrained weights that several families share. No family has more than one of them."""
 
 
 class BackboneError(ValueError):
@@ -40,6 +41,7 @@ class Variant:
             and `keras.ops`.
         arguments: further keyword arguments of the function `application`.
         min_image_size: side of the smallest input that the network accepts, in pixels.
+        patch_size: the side of the input must be a multiple of this number of pixels.
     """
 
     application: str
@@ -48,6 +50,7 @@ class Variant:
     scale: Callable[[Any], Any]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     min_image_size: int = 32
+    patch_size: int = 1
 
 
 class Backbone:
@@ -60,11 +63,12 @@ class Backbone:
     family: ClassVar[str]
     variants: ClassVar[Mapping[str, Variant]]
     default_variant: ClassVar[str]
-    pretrained: ClassVar[str] = "imagenet"
-    """Name of the family's pretrained weights, which `load` uses by default; "none" if the family
-    has no pretrained weights."""
-    weights_licence: ClassVar[str] = ""
+    pretrained: str = "imagenet"
+    """Name of the pretrained weights, which `load` uses by default; "none" if there are none."""
+    weights_licence: str = ""
     """Licence of these weights, as those who publish them state it; "" if they state none."""
+    extra: ClassVar[str] = ""
+    """Name of the extra of Graft that installs the packages of the family; "" if it needs none."""
 
     def __init__(self, variant: str | None = None) -> None:
         self.variant = variant or self.default_variant
@@ -79,6 +83,11 @@ class Backbone:
     def image_size(self) -> int:
         """Side of the square input that the variant was trained with, in pixels."""
         return self._spec.image_size
+
+    @classmethod
+    def missing_package(cls) -> str:
+        """Say how to install the package that the family needs; "" if nothing is missing."""
+        return ""
 
     def build(self, weights: str | None, image_size: int) -> keras.Model:
         """Build the network without the scaling of its input.
@@ -102,24 +111,40 @@ class Backbone:
         """Check the arguments of `load` without building a network or reading weights.
 
         Raises:
-            BackboneError: the input is too small for the network.
+            BackboneError: a package is missing, or the input is too small for the network or not a
+                multiple of its patches.
             WeightsError: the family has no such weights, or the weights file does not exist or has
                 a suffix that Keras cannot load.
         """
+        if missing := self.missing_package():
+            raise BackboneError(f"{self.name} cannot be used: {missing}")
         if image_size < self._spec.min_image_size:
             raise BackboneError(
                 f"{self.name} needs pictures of at least {self._spec.min_image_size} pixels per "
                 f"side, not {image_size}: choose a larger --image-size (default: "
                 f"{self.image_size})"
             )
-        if weights in PRETRAINED and weights != self.pretrained:
+        patch = self._spec.patch_size
+        if image_size % patch:
+            lower = max(image_size // patch * patch, self._spec.min_image_size)
+            raise BackboneError(
+                f"{self.name} cuts pictures into patches of {patch} pixels, so --image-size must "
+                f"be a multiple of {patch}, not {image_size}: choose {lower} or {lower + patch} "
+                f"(default: {self.image_size})"
+            )
+        if weights in ("none", self.pretrained):
+            return
+        if weights in PRETRAINED:
             choices = " or ".join(f"`{name}`" for name in dict.fromkeys((self.pretrained, "none")))
             raise WeightsError(
                 f"{self.name} has no `{weights}` weights: choose {choices}, or the path of a "
                 "weights file"
             )
-        if weights not in (*PRETRAINED, "none"):
-            check_file(Path(weights), self.name)
+        self.check_path(Path(weights), image_size)
+
+    def check_path(self, path: Path, image_size: int) -> None:
+        """Check the path of weights, as `validate` does."""
+        check_file(path, self.name)
 
     def load(self, weights: str | None = None, image_size: int | None = None) -> keras.Model:
         """Load the network; the scaling of its input is part of the graph.
@@ -135,7 +160,7 @@ class Backbone:
             A model (N, image_size, image_size, 3) float32 RGB 0..255 -> (N, h, w, channels).
 
         Raises:
-            BackboneError: the input is too small for the network.
+            BackboneError: as `validate`.
             WeightsError: the family has no such weights, they cannot be downloaded, or the file
                 does not exist, has a suffix that Keras cannot load, or does not fit the network.
         """
@@ -153,12 +178,17 @@ class Backbone:
             except Exception as error:  # Keras raises a bare Exception when a download fails
                 raise download_error(self.name, error) from error
         else:
-            network = self.build(None, size)
-            self.load_file(network, Path(weights))
+            network = self.build_from_path(Path(weights), size)
         images = keras.Input((size, size, 3), name="images")
         # `call` instead of `__call__` inlines the layers of the network. The result is one flat
         # graph, in which training can find the end of the frozen part.
         return keras.Model(images, network.call(self._spec.scale(images)), name=self.family)
+
+    def build_from_path(self, path: Path, image_size: int) -> keras.Model:
+        """Build the network with the weights at `path`, without the scaling of its input."""
+        network = self.build(None, image_size)
+        self.load_file(network, path)
+        return network
 
     def load_file(self, network: keras.Model, path: Path) -> None:
         """Load all weights of `network` from a file.
@@ -170,6 +200,14 @@ class Backbone:
         """
         load_weights(network, path, self.name)
 
+    def whole_picture_channels(self, model: keras.Model) -> int:
+        """Return how many of the last channels have the same value at all positions of a picture.
+
+        Such channels describe the whole picture, as a class token does. So heat maps leave them
+        out.
+        """
+        return 0
+
     def freeze(self, model: keras.Model) -> None:
         """Make all layers of a loaded model non-trainable."""
         model.trainable = False
@@ -177,47 +215,14 @@ class Backbone:
     def fine_tune(self, model: keras.Model, layers: int) -> list[keras.layers.Layer]:
         """Unfreeze the last `layers` layers, freeze all others, and return the unfrozen ones.
 
-        BatchNormalization and layers without trainable weights do not count. BatchNormalization
-        always stays frozen. Inside `fit`, its moving statistics stay unchanged only with
-        `trainable = False`; `training=False` is not enough (keras#20285). If fewer than `layers`
-        layers count, all of these are unfrozen.
+        See `plugins.layers.unfreeze_last`.
 
         Raises:
             BackboneError: `layers` is less than 1.
         """
-        import keras
-
         if layers < 1:
             raise BackboneError(f"fine-tuning needs at least 1 layer, not {layers}")
-        model.trainable = True  # a layer can be trainable only inside a trainable model
-        candidates = []
-        for layer in leaf_layers(model):
-            is_norm = isinstance(layer, keras.layers.BatchNormalization)
-            if layer.trainable_weights and not is_norm:
-                candidates.append(layer)
-            layer.trainable = False
-        for layer in candidates[-layers:]:
-            layer.trainable = True
-        return candidates[-layers:]
-
-
-def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """Yield all layers of a model in order.
-
-    Nested models and composite layers are replaced by the layers inside them.
-    """
-    import keras
-
-    for layer in model.layers if isinstance(model, keras.Model) else _sublayers(model):
-        if isinstance(layer, keras.Model) or _sublayers(layer):
-            yield from leaf_layers(layer)
-        else:
-            yield layer
-
-
-def _sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Return the layers directly inside a layer. Keras has no public function for this."""
-    return list(layer._flatten_layers(include_self=False, recursive=False))
+        return unfreeze_last(model, layers)
 
 
 __all__ = ["Backbone", "BackboneError", "Variant", "WeightsError", "leaf_layers"]

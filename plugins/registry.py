@@ -69,15 +69,21 @@ def full_names() -> Iterator[str]:
 def format_table() -> str:
     """Format all backbones as a table of names, numbers of parameters and input sizes.
 
-    An asterisk marks the default variant of each family.
+    An asterisk marks the default variant of each family. For families whose package is missing,
+    the text says how to install it.
     """
-    lines = [f"{'plugin':<24}{'parameters':>12}{'image size':>12}"]
+    width = max(map(len, full_names())) + 2
+    lines = [f"{'plugin':<{width}}{'parameters':>12}{'image size':>12}"]
     for family, backbone in families().items():
         for variant, spec in backbone.variants.items():
             mark = " *" if variant == backbone.default_variant else ""
             name = f"{family}:{variant}"
-            lines.append(f"{name:<24}{spec.parameters:>12,}{spec.image_size:>12}{mark}")
-    return "\n".join([*lines, "* = default variant of the family", ""])
+            lines.append(f"{name:<{width}}{spec.parameters:>12,}{spec.image_size:>12}{mark}")
+    lines.append("* = default variant of the family")
+    for family, backbone in families().items():
+        if missing := backbone.missing_package():
+            lines.append(f"{family} cannot be used yet: {missing}")
+    return "\n".join([*lines, ""])
 
 
 def resolve(name: str) -> Backbone:

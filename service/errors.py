@@ -126,7 +126,7 @@ class Disabled(RequestError):
 
 
 class NotExplainable(RequestError):
-    """The served model has no heat maps (older versions of Graft), or they cannot be read now."""
+    """The served model has no heat maps (see docs/bundles.md), or they cannot be read now."""
 
     status = 404
     code = "not_explainable"

@@ -49,7 +49,8 @@ def _check(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder, cleanup_on_signal(lambda: shutil.rmtree(folder)):
         progress, work = Progress(options.quiet), Path(folder)
         cache = Cache(cache_folder() / "arrays", NO_LIMIT_BYTES, work, progress)
-        dataset = load_dataset(scanning.scan(options.data, options.group, options.task), cache)
+        scan = scanning.scan(options.data, options.group, progress, options.task)
+        dataset = load_dataset(scan, cache)
     dataset = grouping.assign_sources(dataset, options.group)
     findings = checks.run_checks(dataset, options.image_size)
     if options.output:

@@ -27,7 +27,12 @@ from trainers.cli.log_output import set_up_logging
 from trainers.cli.stopping import StopMessage
 from trainers.cli.validation import validate
 from trainers.comparing import comparison
-from trainers.comparing.candidates import Candidate, parse_candidates, recommend
+from trainers.comparing.candidates import (
+    Candidate,
+    describe_extras,
+    parse_candidates,
+    recommend,
+)
 from trainers.comparing.comparison import Comparison
 from trainers.config import TrainingConfig
 from trainers.dataset import scanning
@@ -83,7 +88,7 @@ def compare(
         )
     folder = preparation.choose_folder(config)
     with progress.step("scanning"):
-        files = scanning.scan(folder, config.group, config.task)
+        files = scanning.scan(folder, config.group, progress, config.task)
     size = max(candidate.image_size(config) for candidate in candidates)
     arrays, max_bytes = cache_folder() / "arrays", config.cache_gigabytes * 1e9
     with (
@@ -130,6 +135,8 @@ def _run(arguments: Sequence[str], message: StopMessage) -> int:
         configure_process()
         candidates = parse_candidates(plugins, values.get("weights"))
         config = validate({"plugin": candidates[0].plugin, **values})
+        if plugins == PLUGINS and (others := describe_extras(candidates)):
+            log.info("further candidates for --plugins: %s", others)
         message.watch(config)
         result, page = compare(config, candidates, Progress(is_quiet, is_json=is_json))
     except (GraftError, BackboneError, OSError) as error:

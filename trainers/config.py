@@ -7,7 +7,6 @@ run are recorded in the config.json of its bundle.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -46,9 +45,9 @@ class TrainingConfig(BaseModel):
         None,
         min_length=1,
         description="folder with one sub-folder per class, or with split folders (train/, val/, "
-        "test/) that have such sub-folders; or a Zip or tar archive of either; or a table of "
-        "labels (.csv, .tsv, .json, .jsonl); demo = generated sample pictures of leaves (default: "
-        "data/ if it exists, otherwise demo)",
+        "test/) that have such sub-folders; or a table of labels (.csv, .tsv, .json, .jsonl, "
+        ".parquet), or the folder that holds it; or a Zip or tar archive of any of these; demo = "
+        "generated sample pictures of leaves (default: data/ if it exists, otherwise demo)",
     )
     task: Literal["auto", "single-label", "multi-label"] = Field(
         "auto",
@@ -59,8 +58,8 @@ class TrainingConfig(BaseModel):
         None,
         min_length=1,
         description="weights to start from: imagenet, embedded (part of Graft), none (random "
-        "weights), or a .h5, .weights.h5 or .keras file of the backbone (default: embedded for "
-        "pocket, imagenet for all others)",
+        "weights), a .h5, .weights.h5 or .keras file of the backbone, or a folder with a preset of "
+        "KerasHub (default: embedded for pocket, its preset for kerashub, imagenet for all others)",
     )
     output: Path = Field(
         Path("artifacts"),
@@ -141,7 +140,8 @@ class TrainingConfig(BaseModel):
     fine_tune_layers: int | None = Field(
         None,
         ge=1,
-        description="how many of the last layers to fine-tune, not counting BatchNormalization",
+        description="how many of the last layers to fine-tune, not counting BatchNormalization; "
+        "a transformer block is fine-tuned as a whole",
     )
     fine_tune_learning_rate: float | None = Field(
         None,
@@ -231,15 +231,6 @@ class TrainingConfig(BaseModel):
                 "cannot be used with --time-budget: the folds would be trained for another time "
                 "than the model, so their accuracy would be that of another recipe"
             )
-        return value
-
-    @field_validator("group")
-    @classmethod
-    def _must_compile(cls, value: str | None) -> str | None:
-        try:
-            re.compile("" if value is None or is_table(value) else value)
-        except re.error as error:
-            raise ValueError(f"not a valid regular expression: {error}") from error
         return value
 
     def folder(self) -> Path | None:

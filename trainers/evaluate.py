@@ -59,7 +59,7 @@ def evaluate(model: str | None, data: Path, output: Path, progress: Progress) ->
         )
     summary.log_summary(bundle.manifest, log, "measuring")
     with progress.step("scanning"):
-        scan = scanning.scan(data)
+        scan = scanning.scan(data, progress=progress)
     with (
         workspace(output) as work,
         closing(Cache(cache_folder() / "arrays", NO_LIMIT_BYTES, work, progress)) as cache,

@@ -135,7 +135,7 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
     bentoml_home()  # an unusable folder fails now, not after the training
     folder = preparation.choose_folder(config)
     with progress.step("scanning"):
-        files = scanning.scan(folder, config.group, config.task)
+        files = scanning.scan(folder, config.group, progress, config.task)
 
     with (
         workspace(config.output) as work,

@@ -68,13 +68,14 @@ class Explainer:
         """Check that the model has heat maps and this class; None = the most probable class.
 
         Raises:
-            NotExplainable: the bundle was made by a version of Graft without heat maps.
+            NotExplainable: the backbone has no regions, or an old version of Graft made the bundle.
             BadParameter: the model has no such class. The message names the closest one.
         """
         if HEAT_MAPS not in self._bundle.manifest.files:
             raise NotExplainable(
-                "this model has no heat maps, because an older version of Graft trained it: train "
-                "it again to get explanations"
+                "this model has no heat maps, because its backbone describes a picture only as a "
+                "whole, or because an older version of Graft trained it: train it again, in the "
+                "first case with another backbone, to get explanations"
             )
         if label is None or label in self._classes:
             return

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from plugins.families.kerashub.variants import VARIANTS
 from plugins.registry import families
 from service.errors import RequestError
 from service.imaging import Limits
@@ -37,6 +38,15 @@ def list_plugins() -> Iterator[str]:
         span = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
         licence = backbone.weights_licence or "not stated"
         yield f"| `{family}` | {variants} | {span} px | {licence} |"
+
+
+def list_kerashub() -> Iterator[str]:
+    for name, spec in VARIANTS.items():
+        size = f"{spec.parameters / 1e6:.1f} million"
+        is_patched = spec.is_resizable and spec.patch_size > 1
+        others = f", or another multiple of {spec.patch_size}" if is_patched else ""
+        pixels = f"{spec.image_size} px{others}"
+        yield f"| `{name}` | `{spec.preset}` | {size} | {pixels} | {spec.licence} |"
 
 
 def list_options() -> Iterator[str]:
@@ -90,6 +100,7 @@ def anchor(heading: str) -> str:
 
 TABLES: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
     "plugins": ("backbones.md", list_plugins),
+    "kerashub": ("backbones.md", list_kerashub),
     "options": ("training.md", list_options),
     "settings": ("serving.md", list_settings),
     "metrics": ("serving.md", list_metrics),

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import keras
 import numpy as np
 import pytest
 
 from plugins.base import BackboneError, leaf_layers
 from plugins.registry import resolve
-from trainers.phases.fine_tuning import moving_statistics
 
 
 def test_a_loaded_backbone_takes_pictures_and_scales_them_inside() -> None:
@@ -50,45 +46,7 @@ def test_fine_tuning_unfreezes_the_last_layers_but_no_normalisation(
     assert trainable == unfrozen
 
 
-def test_normalisation_inside_composite_layers_stays_frozen() -> None:
-    """`model.layers` does not list the layers inside a block that is a Layer, not a Model."""
-
-    class Block(keras.layers.Layer):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = keras.layers.Conv2D(4, 3, padding="same")
-            self.norm = keras.layers.BatchNormalization()
-
-        def call(self, inputs: Any) -> Any:
-            return self.norm(self.conv(inputs))
-
-    images = keras.Input((8, 8, 3))
-    model = keras.Model(images, Block()(keras.layers.Conv2D(4, 3)(images)))
-    unfrozen = resolve("tiny").fine_tune(model, 1)
-    assert [type(layer).__name__ for layer in unfrozen] == ["Conv2D"]
-    assert len(model.trainable_weights) == 2
-    before = moving_statistics(model)
-    assert len(before) == 2
-    model.compile("sgd", "mse")
-    model.fit(np.ones((4, 8, 8, 3)), np.zeros((4, 6, 6, 4)), verbose=0)
-    after = moving_statistics(model)
-    assert all(np.array_equal(before[path], after[path]) for path in before)
-
-
 def test_fine_tuning_no_layer_is_refused() -> None:
     backbone = resolve("tiny")
     with pytest.raises(BackboneError, match="at least 1 layer, not 0"):
         backbone.fine_tune(backbone.load("none"), 0)
-
-
-def test_keras_shows_the_layers_inside_a_layer() -> None:
-    """`leaf_layers` and plugins.copying use `_flatten_layers`, which is not public."""
-    attention = keras.layers.MultiHeadAttention(2, 4, name="attention")
-    wrapped = keras.layers.TimeDistributed(attention, name="wrapped")
-    inner_layers = wrapped._flatten_layers(include_self=False, recursive=False)
-    assert [layer.name for layer in inner_layers] == ["attention"]
-    outer_layer, inner_layer, *_ = wrapped._flatten_layers()
-    assert (outer_layer, inner_layer) == (wrapped, attention)
-    attention.build((None, 3, 8), (None, 3, 8))
-    names = {layer.name for layer in attention._flatten_layers(include_self=False)}
-    assert {"query", "key", "value", "attention_output"} <= names

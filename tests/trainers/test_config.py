@@ -54,11 +54,6 @@ def test_a_file_that_is_not_a_mapping_is_refused(
         parse(["--config", str(tmp_path / "run.yaml")])
 
 
-def test_a_group_that_is_not_a_regular_expression_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^--group \(='\(\['\): not a valid regular expr"):
-        parse(["--plugin", "vgg", "--group", "(["])
-
-
 def test_without_a_plugin_the_message_shows_an_example() -> None:
     with pytest.raises(ConfigError, match="--plugin efficientnet"):
         parse([])

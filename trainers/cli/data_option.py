@@ -17,8 +17,8 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
         required=True,
         metavar="DATA",
         help="folder with one sub-folder per class, or with split folders (train/, val/, test/) "
-        "that have such sub-folders; or a Zip or tar archive of either; or a table of labels "
-        "(.csv, .tsv, .json, .jsonl)",
+        "that have such sub-folders; or a table of labels (.csv, .tsv, .json, .jsonl, .parquet), "
+        "or the folder that holds it; or a Zip or tar archive of any of these",
     )
 
 

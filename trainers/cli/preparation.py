@@ -19,8 +19,8 @@ from trainers.dataset.findings import checks, finding
 from trainers.dataset.findings.finding import Finding
 from trainers.dataset.folders import suggestions
 from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.scan import Scan
 from trainers.dataset.samples import draw_samples
-from trainers.dataset.scanning import Scan
 from trainers.dataset.splits import pinning, splitting
 from trainers.progress import Progress, log
 

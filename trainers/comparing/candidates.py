@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugins.registry import resolve
+from plugins.registry import families, resolve
 from service.cli import command_lines
 from service.system.folders import expand_home
 from trainers.config import ConfigError, TrainingConfig
@@ -217,6 +217,22 @@ def recommend(results: Sequence[CandidateResult]) -> Recommendation:
         )
     near_best = tuple(candidate for candidate, _ in near)
     return Recommendation(chosen, figures, near_best, threshold, reason)
+
+
+def describe_extras(candidates: Sequence[Candidate]) -> str:
+    """List the backbones of installed extras that are not compared, with their sizes.
+
+    Returns:
+        `NAME (MILLIONS of parameters, PIXELS px), ...`; "" if there are none.
+    """
+    names = {candidate.plugin for candidate in candidates}
+    return ", ".join(
+        f"{family}:{variant} ({spec.parameters / 1e6:.0f} million parameters, {spec.image_size} px)"
+        for family, backbone in families().items()
+        if backbone.extra and not backbone.missing_package()
+        for variant, spec in backbone.variants.items()
+        if f"{family}:{variant}" not in names
+    )
 
 
 def standard_error(share: float, count: int) -> float:

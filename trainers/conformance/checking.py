@@ -40,7 +40,8 @@ def check_backbone(backbone: Backbone, size: int | None = None) -> Iterator[Resu
     """Load a backbone with random weights, and check every promise. This takes about a minute.
 
     Args:
-        size: side of the pictures in pixels; None means 64, or `min_image_size` if that is larger.
+        size: side of the pictures in pixels; None means 64, or the next size that the backbone
+            accepts.
     """
     with (
         tempfile.TemporaryDirectory() as folder,

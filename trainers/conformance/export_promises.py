@@ -46,6 +46,8 @@ def check_heat_maps(trial: Trial) -> str:
     from trainers.exporting.formats import Source
 
     source = Source(_make_classifier(trial))
+    if not heat_maps.has_regions(source.classifier):
+        return "the feature maps have no regions, so a model with this backbone has no heat maps"
     heat_maps.export(source.classifier, trial.folder)
     try:
         parity = heat_maps.check_parity(source, trial.folder, trial.images.astype("uint8"))

@@ -44,7 +44,7 @@ def check_fine_tuning(trial: Trial) -> str:
     norm = keras.layers.BatchNormalization
     body.trainable = True
     trainable = [layer for layer in leaf_layers(body) if layer.trainable_weights]
-    expected = [layer for layer in trainable if not isinstance(layer, norm)][-LAYERS:]
+    candidates = [layer for layer in trainable if not isinstance(layer, norm)]
     backbone.freeze(body)
     returned = backbone.fine_tune(body, LAYERS)
     unfrozen = [layer for layer in leaf_layers(body) if layer.trainable_weights]
@@ -54,7 +54,9 @@ def check_fine_tuning(trial: Trial) -> str:
             f"fine_tune() unfreezes BatchNormalization ({_join_names(norms)}), whose statistics "
             "would then be computed from few pictures: do not override fine_tune()"
         )
-    if not (returned == unfrozen == expected):
+    expected = candidates[-max(LAYERS, len(unfrozen)) :]  # more, if they end inside of a block
+    blocks = [layer for layer in body.layers if layer.trainable_weights]
+    if not (returned == unfrozen == expected) or len(blocks) > LAYERS:
         raise BrokenPromiseError(
             f"fine_tune({LAYERS}) unfreezes {_join_names(unfrozen)} and returns "
             f"{_join_names(returned)}, but the last {LAYERS} layers with weights are "

@@ -5,6 +5,7 @@ A promise is something that training or export expects of every backbone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +71,14 @@ def try_promises(
 
     Args:
         folder: an empty folder for the files of the checks.
-        size: side of the pictures in pixels; None means 64, or `min_image_size` if that is larger.
+        size: side of the pictures in pixels; None means 64, or the next size that the backbone
+            accepts.
     """
     import keras
 
-    size = size or max(64, backbone.variants[backbone.variant].min_image_size)
+    spec = backbone.variants[backbone.variant]
+    patches = math.ceil(max(64, spec.min_image_size) / spec.patch_size)
+    size = size or patches * spec.patch_size
     keras.utils.set_random_seed(0)
     try:
         body = backbone.load("none", size)

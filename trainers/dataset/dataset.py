@@ -18,9 +18,10 @@ from trainers.dataset.duplicates import find_duplicates
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import format_names
 from trainers.dataset.folders.layout import Layout
+from trainers.dataset.folders.scan import LeftOut, Scan, format_left_out
 from trainers.dataset.folders.suggestions import suggest_folder
 from trainers.dataset.inspection import inspect_files
-from trainers.dataset.scanning import LeftOut, Scan, format_left_out
+from trainers.dataset.scanning import picture_path
 from trainers.dataset.tables.labels import SEPARATOR
 
 MIN_PICTURES = 2
@@ -37,7 +38,7 @@ class Dataset:
     Attributes:
         folder: the folder of the pictures; for an archive, the folder into which it was unpacked.
         classes: names, sorted.
-        paths: relative to the folder.
+        paths: relative to the folder, or URIs.
         labels: (N,) int64, indices of classes. If pictures have several labels, the rarest label of
             each picture, to sample and split by; the number of classes for a picture without one.
         splits: names from SPLITS. Until `splits.splitting.split` has run, "" for each picture whose
@@ -117,7 +118,7 @@ class Dataset:
         Raises:
             DataError: the file has changed since the folder was read, or can no longer be read.
         """
-        return read_unchanged(self.folder / self.paths[row], self.digests[row])
+        return read_unchanged(picture_path(self.folder, self.paths[row]), self.digests[row])
 
     def rows(self, split: str) -> NDArray[np.int64]:
         """Indices of the pictures of one split, in order."""

@@ -24,6 +24,7 @@ from trainers.dataset import connected_components
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import format_names
+from trainers.dataset.group_rule import check_group
 from trainers.progress import log
 
 COLUMNS = ("path", "group")
@@ -53,17 +54,15 @@ def assign_sources(dataset: Dataset, rule: str | None) -> Dataset:
         table = read_table(Path(rule))
         sources = tuple(table.get(path, "") for path in dataset.paths)
     else:
-        try:
-            re.compile(rule)
-        except re.error as error:
-            message = f"--group (={rule!r}): not a valid regular expression: {error}"
-            raise ConfigError(message) from error
+        check_group(rule)
         sources = tuple(match_source(rule, path) for path in dataset.paths)
     if not any(sources):
+        columns = "" if dataset.layout.roots else "; ".join(dataset.layout.notes)
         raise DataError(
             f"--group (={rule!r}) finds no source for any of the {len(sources):,} pictures: it "
             f"must {'list' if is_table(rule) else 'match'} paths such as "
-            f"{format_names(list(dataset.paths), 2)}, or name a column of the table in --data"
+            f"{format_names(list(dataset.paths), 2)}"
+            + (columns and f", or name a column of the table ({columns})")
         )
     _log_sources(sources, "--group")
     return replace(dataset, sources=sources)

@@ -18,8 +18,8 @@ from service.imaging import inspect
 from trainers.cache import code_identity
 from trainers.cache.array_cache import Cache, Recipe
 from trainers.dataset.digests import hash_files, read_file, read_unchanged
+from trainers.dataset.folders.scan import LeftOut, PictureFile
 from trainers.dataset.folders.sniffing import explain_error
-from trainers.dataset.scanning import LeftOut, PictureFile
 
 THUMBNAIL_SIZE = 32
 """Side of a thumbnail, in pixels."""

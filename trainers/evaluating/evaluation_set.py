@@ -24,7 +24,7 @@ from trainers.dataset.digests import hash_files, read_unchanged
 from trainers.dataset.findings import files, finding
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import format_names, normalize
-from trainers.dataset.scanning import PictureFile, Scan
+from trainers.dataset.folders.scan import PictureFile, Scan
 from trainers.dataset.splits.split_table import read_split
 from trainers.progress import log
 

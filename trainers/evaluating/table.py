@@ -11,7 +11,7 @@ from pathlib import Path
 from service.engine.predictor import Predictor
 from service.scoring.files import ScoredFile
 from service.settings import Settings
-from trainers.dataset.scanning import PictureFile
+from trainers.dataset.folders.scan import PictureFile
 
 WriteRow = Callable[[PictureFile, ScoredFile], None]
 

@@ -36,7 +36,7 @@ from trainers.model_card import card
 from trainers.novelty.embedded_pictures import Embed, embed_training_pictures
 from trainers.novelty.measuring import write_novelty
 from trainers.phases.transfer_learning import TrainedClassifier
-from trainers.progress import Progress
+from trainers.progress import Progress, log
 from trainers.reporting import report
 
 LABELS = "labels.txt"
@@ -91,9 +91,15 @@ def write_bundle(
         images = dataset.images[rows]
         parity = export.check_parity(source, staging, images, (*FORMATS, *config.formats))
         write_golden(source, dataset, staging)
-    with progress.step("exporting heat maps"):
-        heat_maps.export(classifier, staging)
-        parity["heat_maps"] = heat_maps.check_parity(source, staging, images)
+    if heat_maps.has_regions(classifier):
+        with progress.step("exporting heat maps"):
+            heat_maps.export(classifier, staging)
+            parity["heat_maps"] = heat_maps.check_parity(source, staging, images)
+    else:
+        log.info(
+            "the model has no heat maps, because %s describes a picture only as a whole",
+            classifier.backbone.name,
+        )
 
     manifest = build_manifest(classifier, dataset, config, parity)
     # When the predictor is created, it checks the golden answers.

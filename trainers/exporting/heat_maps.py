@@ -24,13 +24,23 @@ PARITY_PICTURES: Final = 8
 """Heat maps are compared on at most this many pictures."""
 
 
+def has_regions(classifier: Classifier) -> bool:
+    """Whether the feature maps tell the regions of a picture apart. Otherwise, no heat maps exist.
+
+    They do not if the backbone describes a picture by one token alone.
+    """
+    channels = classifier.body.output_shape[-1]
+    return bool(classifier.backbone.whole_picture_channels(classifier.body) < channels)
+
+
 def export(classifier: Classifier, folder: Path) -> None:
     """Write the operations for heat maps into `folder`, which has the exported model.
 
     Raises:
         ConversionError: the exported model cannot have heat maps.
     """
-    operations = build_heat_maps(onnx.load(folder / MODEL), classifier.head)
+    channels = classifier.backbone.whole_picture_channels(classifier.body)
+    operations = build_heat_maps(onnx.load(folder / MODEL), classifier.head, channels)
     (folder / HEAT_MAPS).write_bytes(operations.SerializeToString())
 
 
@@ -81,7 +91,7 @@ def grad_cam(
         classes: (N,) the index of the class to explain, for each picture.
 
     Returns:
-        (N, h, w) float32, 0 to 1.
+        (N, h, w) float32, 0 to 1, without the channels that describe the whole picture.
     """
     head = classifier.head
     logits = keras.Model(head.input, head.get_layer("logits").output)
@@ -91,5 +101,6 @@ def grad_cam(
         outputs = logits(tf.reduce_mean(feature_maps, axis=(1, 2)), training=False)
         total = tf.reduce_sum(tf.gather(outputs, classes, axis=1, batch_dims=1))
     weights = tf.reduce_mean(tape.gradient(total, feature_maps), axis=(1, 2), keepdims=True)
-    evidence = tf.reduce_sum(weights * feature_maps, axis=-1).numpy()
+    regional = feature_maps.shape[-1] - classifier.backbone.whole_picture_channels(classifier.body)
+    evidence = tf.reduce_sum((weights * feature_maps)[..., :regional], axis=-1).numpy()
     return np.stack([normalize(picture) for picture in evidence])

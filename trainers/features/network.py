@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plugins.base import PRETRAINED, Backbone
+from plugins.base import Backbone
 from service import imaging
 from trainers import hardware
 from trainers.cache import code_identity
@@ -76,11 +76,14 @@ class Network:
         return FrozenLayers(self.embedder, output=EMBEDDING)
 
     def _weights_identity(self) -> str:
-        if self.weights in PRETRAINED:  # which weights these are follows from the hashed code
+        if self.weights == self.backbone.pretrained:  # which these are follows from the hashed code
             return self.weights
         if self.weights == "none":
             return f"random {self.seed}"
         path = Path(self.weights)
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.is_file())
+            return " ".join(f"{file.name} {_file_hash(file)}" for file in files)
         return _file_hash(path) if path.is_file() else "no file"
 
 

@@ -24,7 +24,9 @@ HEAT_MAPS: Final = "heat_maps"
 _MAPS, _KERNEL = f"{HEAT_MAPS}/maps", f"{HEAT_MAPS}/kernel"  # no tensor of a model has these names
 
 
-def build_heat_maps(model: onnx.ModelProto, head: keras.Model) -> onnx.ModelProto:
+def build_heat_maps(
+    model: onnx.ModelProto, head: keras.Model, whole_picture_channels: int = 0
+) -> onnx.ModelProto:
     """Build the operations that compute heat maps from the tensors of an exported model.
 
     The result is not a model of its own, but a part to append: the bytes of the model, followed by
@@ -38,17 +40,21 @@ def build_heat_maps(model: onnx.ModelProto, head: keras.Model) -> onnx.ModelProt
     Args:
         model: a model that `conversion.to_onnx` has made from a `Classifier`.
         head: the head of this classifier.
+        whole_picture_channels: as of `Backbone.whole_picture_channels`. The heat maps leave out
+            what these last channels add to the logit, because it belongs to no position.
 
     Raises:
         ConversionError: the embedding of the model is not the average of feature maps.
     """
     kernel = _scaled_kernel(head)
+    kernel[len(kernel) - whole_picture_channels :] = 0
     part = onnx.ModelProto()
     part.graph.initializer.append(numpy_helper.from_array(kernel, _KERNEL))
-    part.graph.node.append(
-        helper.make_node("Transpose", [_find_feature_maps(model)], [_MAPS], perm=[0, 2, 3, 1])
-    )
-    part.graph.node.append(helper.make_node("MatMul", [_MAPS, _KERNEL], [HEAT_MAPS]))
+    maps, is_channels_first = _find_feature_maps(model)
+    if is_channels_first:
+        part.graph.node.append(helper.make_node("Transpose", [maps], [_MAPS], perm=[0, 2, 3, 1]))
+        maps = _MAPS
+    part.graph.node.append(helper.make_node("MatMul", [maps, _KERNEL], [HEAT_MAPS]))
     shape = ["batch", "height", "width", kernel.shape[-1]]
     part.graph.output.append(helper.make_tensor_value_info(HEAT_MAPS, TensorProto.FLOAT, shape))
     joined = onnx.load_from_string(model.SerializeToString() + part.SerializeToString())
@@ -56,18 +62,24 @@ def build_heat_maps(model: onnx.ModelProto, head: keras.Model) -> onnx.ModelProt
     return part
 
 
-def _find_feature_maps(model: onnx.ModelProto) -> str:
-    """Return the name of the feature maps: the tensor (batch, D, h, w) that pooling averages."""
+def _find_feature_maps(model: onnx.ModelProto) -> tuple[str, bool]:
+    """Return the name of the feature maps that pooling averages, and whether channels come first.
+
+    Their shape is (batch, D, h, w) after a convolution, and (batch, h, w, D) in a transformer.
+    """
     producers = {output: node for node in model.graph.node for output in node.output}
-    squeeze = producers["embedding"]
-    pooling = producers.get(squeeze.input[0], squeeze)
-    if (squeeze.op_type, pooling.op_type) != ("Squeeze", "GlobalAveragePool"):
+    last = producers["embedding"]
+    axes = [list(attribute.ints) for attribute in last.attribute if attribute.name == "axes"]
+    if last.op_type == "ReduceMean" and axes == [[1, 2]]:
+        return str(last.input[0]), False
+    pooling = producers.get(last.input[0], last)
+    if (last.op_type, pooling.op_type) != ("Squeeze", "GlobalAveragePool"):
         raise ConversionError(
             "the exported model does not compute the embedding by global average pooling, so it "
             "cannot have heat maps. Please report this error with the plugin's name and the "
             "installed versions"
         )
-    return str(pooling.input[0])
+    return str(pooling.input[0]), True
 
 
 def _scaled_kernel(head: keras.Model) -> NDArray[np.float32]:

@@ -81,9 +81,10 @@ def write_bundle(
         images = dataset.images[rows]
         parity = export.check_parity(source, staging, images, (*FORMATS, *config.formats))
         write_golden(source, dataset, staging)
-    with progress.step("exporting heat maps"):
-        heat_maps.export(classifier, staging)
-        parity["heat_maps"] = heat_maps.check_parity(source, staging, images)
+    if heat_maps.has_regions(classifier):
+        with progress.step("exporting heat maps"):
+            heat_maps.export(classifier, staging)
+            parity["heat_maps"] = heat_maps.check_parity(source, staging, images)
 
     named = dict(zip(dataset.classes, thresholds.astype(float).tolist(), strict=True))
     manifest = build_manifest(classifier, dataset, config, parity).model_copy(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from service.bundle.reading import Bundle
 from service.errors import BundleError, GraftError
+from trainers.dataset import scanning
 from trainers.dataset.splits.split_table import SplitRow, read_split
 from trainers.progress import log
 
@@ -69,7 +70,7 @@ def read_picture(row: SplitRow, folder: Path) -> bytes:
         UnusablePicture: the file is missing, cannot be read, or has changed since the split.
     """
     try:
-        content = (folder / row.path).read_bytes()
+        content = scanning.picture_path(folder, row.path).read_bytes()
     except OSError as error:
         is_missing = isinstance(error, FileNotFoundError)
         raise UnusablePicture("are missing" if is_missing else "cannot be read") from error

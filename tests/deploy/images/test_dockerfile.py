@@ -56,7 +56,9 @@ def test_no_training_code_or_framework_is_installed() -> None:
     assert not [copy for copy in instructions("COPY") if "trainers" in copy or "plugins" in copy]
 
 
-@pytest.mark.parametrize("lock", ["serving", "serving-sign", "serving-gpu", "train", "train-gpu"])
+@pytest.mark.parametrize(
+    "lock", ["serving", "serving-sign", "serving-gpu", "train", "train-kerashub", "train-gpu"]
+)
 def test_lock_has_the_tested_versions(lock: str) -> None:
     """Packages that dev.txt also locks have the same version; each has a hash that pip checks."""
     tested, locked = versions("dev"), versions(lock)
@@ -78,6 +80,9 @@ def test_locks_of_other_images_have_their_packages() -> None:
     assert any(name.startswith("nvidia-cudnn") for name in gpu)
     assert "tensorflow-cpu" in versions("train")
     assert {"tensorflow", "nvidia-cudnn-cu12"} <= set(versions("train-gpu"))
+    kerashub = set(versions("train-kerashub"))
+    assert {"tensorflow-cpu", "keras-hub", "kagglehub"} <= kerashub
+    assert not {"tensorflow-text", "sentencepiece", "huggingface-hub"} & kerashub
     assert not {"pytest", "ruff", "mypy", "playwright"} & set(versions("train"))
 
 

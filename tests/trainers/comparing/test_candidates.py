@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from plugins.base import BackboneError
+from plugins.registry import families
 from trainers.cli.arguments import parse
 from trainers.comparing.candidates import (
     Candidate,
     CandidateResult,
     Figures,
     Recommendation,
+    describe_extras,
     parse_candidates,
     recommend,
     standard_error,
@@ -153,3 +155,16 @@ def test_the_training_command_omits_defaults() -> None:
     (candidate,) = parse_candidates("pocket")
     command = candidate.training_command(TrainingConfig(plugin="tiny"))
     assert command.endswith("python -m trainers.run --plugin pocket:1")
+
+
+def test_backbones_of_installed_extras_are_named_with_their_sizes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backbone = families()["kerashub"]
+    monkeypatch.setattr(backbone, "missing_package", lambda: "")
+    others = describe_extras(parse_candidates("pocket,kerashub:swin-tiny"))
+    assert "kerashub:dinov2-small (22 million parameters, 224 px)" in others
+    assert "pocket" not in others
+    assert "swin-tiny" not in others
+    monkeypatch.setattr(backbone, "missing_package", lambda: "it needs a package")
+    assert describe_extras(parse_candidates("pocket")) == ""

@@ -15,6 +15,7 @@ from trainers.conformance.checking import PROMISES, check_backbone
 EXCEPTIONS = {
     "mobilenet:v3-small": pytest.mark.slow,  # built differently from the other MobileNets
     "efficientnet:v2-b0": pytest.mark.family,  # built differently from the other EfficientNets
+    "kerashub:dinov2-small": pytest.mark.family,  # a transformer; the smallest one is not
     "efficientnet:b0": pytest.mark.family,  # slow; `make test` checks its copies in test_copies.py
 }
 """Backbones with another mark than the smallest or the larger ones of a family have."""

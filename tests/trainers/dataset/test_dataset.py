@@ -5,16 +5,19 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from trainers.cache.array_cache import Cache
 from trainers.dataset.dataset import Dataset, check_classes, load_dataset
+from trainers.dataset.findings.files import find_wrong_suffixes
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import format_names
 from trainers.dataset.inspection import inspect_picture
 from trainers.dataset.scanning import scan
+from trainers.dataset.splits import splitting
 from trainers.progress import Progress
 
 SILENT = Progress(is_quiet=True)
@@ -47,6 +50,27 @@ def test_folders_are_classes_and_files_are_pictures(folder: Path) -> None:
     )
     assert dataset.labels.tolist() == [0, 0, 0, 1, 1, 1, 1]
     assert dataset.left_out == ()
+
+
+def test_pictures_of_uris_are_named_by_their_uri(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    store = fsspec.filesystem("memory")
+    contents = {path.relative_to(folder): path.read_bytes() for path in folder.glob("*/*.png")}
+    uris = {f"memory://pack/{path.with_suffix('')}": path.parent.name for path in contents}
+    store.pipe({f"/pack/{path.with_suffix('')}": data for path, data in contents.items()})
+    table = tmp_path / "labels.csv"
+    lines = [f"{uri},{label}" for uri, label in uris.items()]
+    table.write_text("\n".join(["url,label", *lines]), encoding="utf-8")
+    dataset = read(table)
+    store.store.clear()
+    assert set(dataset.paths) == uris.keys()
+    row = dataset.paths.index("memory://pack/red/0")
+    assert dataset.read_picture(row) == contents[Path("red/0.png")]
+    assert not list(find_wrong_suffixes(dataset, 32))  # an address needs no suffix
+    splitting.write_csv(dataset, tmp_path / "split.csv")
+    assert "\nmemory://pack/red/0," in (tmp_path / "split.csv").read_text(encoding="utf-8")
 
 
 def test_deeper_folders_belong_to_their_class(folder: Path) -> None:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tests.trainers.dataset.splits.test_splitting import dataset
-from trainers.config import ConfigError, TrainingConfig
+from trainers.config import ConfigError
 from trainers.dataset import grouping
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.errors import DataError
+from trainers.dataset.folders.layout import Layout
 from trainers.dataset.splits.splitting import split, write_csv
 
 
@@ -132,7 +133,9 @@ def test_a_rule_that_matches_no_path_is_refused() -> None:
         grouping.assign_sources(clips(2, 2), "video")
 
 
-def test_an_invalid_regular_expression_is_refused_by_the_config() -> None:
-    with pytest.raises(ValueError, match="not a valid regular expression"):
-        TrainingConfig(plugin="tiny", group="clip(")
-    assert TrainingConfig(plugin="tiny", group="(.csv").group == "(.csv"  # the name of a table
+def test_the_columns_of_a_table_are_named_if_no_path_matches() -> None:
+    layout = Layout({}, ("the columns of labels.csv: path = `path`; not used: tree",))
+    data = replace(clips(2, 2), layout=layout)
+    message = r"or name a column of the table \(the columns of labels\.csv: .*not used: tree\)"
+    with pytest.raises(DataError, match=message):
+        grouping.assign_sources(data, "trie")

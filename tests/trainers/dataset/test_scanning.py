@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from trainers.dataset.folders.errors import DataError
-from trainers.dataset.scanning import LeftOut, Scan, format_left_out, open_folder, scan
+from trainers.dataset.folders.scan import LeftOut, Scan
+from trainers.dataset.scanning import scan
 
 DrawFolder = Callable[..., Path]
 
@@ -117,13 +118,6 @@ def test_pictures_outside_class_folders_are_listed_briefly(tmp_path: Path) -> No
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no folder .*nowhere; set --data to a folder, an archive"):
         scan(tmp_path / "nowhere")
-
-
-def test_a_long_list_is_shortened() -> None:
-    text = format_left_out([LeftOut(f"{number}.jp2", "no") for number in range(25)])
-    assert text.count("\n") == 6
-    assert text.endswith("and 20 more")
-    assert format_left_out([]) == ""
 
 
 def test_folders_without_pictures_beside_splits_do_not_matter(tmp_path: Path) -> None:
@@ -399,72 +393,6 @@ def test_unprintable_names_are_left_out(tmp_path: Path) -> None:
     assert {file.path: file.reason for file in result.left_out} == dict.fromkeys(names, reason)
 
 
-def write_table(folder: Path, *lines: str) -> Path:
-    (folder / "labels.csv").write_text("\n".join(lines), encoding="utf-8")
-    return folder / "labels.csv"
-
-
-def test_a_table_gives_the_class_split_and_group_of_each_picture(tmp_path: Path) -> None:
-    touch(tmp_path, "data/b/1.jpg", "data/2.jpg", "elsewhere/3.jpg")
-    table = write_table(
-        tmp_path / "data",
-        "path,label,split,patient",
-        "b/1.jpg,dog,test,p1",
-        "2.jpg,cat,,p2",
-        f"{tmp_path}/elsewhere/3.jpg,cat,,",
-        "4.jpg,bird,,",
-        f"{tmp_path}/data/b/1.jpg,dog,test,p1",
-    )
-    result = scan(table)
-    outside = (tmp_path / "elsewhere/3.jpg").as_posix()
-    assert names(result) == [(outside, "cat", ""), ("2.jpg", "cat", ""), ("b/1.jpg", "dog", "test")]
-    assert [file.group for file in result.pictures] == ["", "p2", "p1"]
-    assert [file.group for file in scan(table, r"\d").pictures] == ["", "", ""]
-    assert result.classes == ("bird", "cat", "dog")
-    reason = "does not exist (labels.csv, line 5)"
-    assert result.left_out == (LeftOut("4.jpg", reason, "unreadable"),)
-    assert (result.folder, result.data_path) == (tmp_path / "data", table)
-    assert open_folder(table) == tmp_path / "data"
-    assert result.layout.notes[0].startswith("the columns of labels.csv: path = `path`")
-
-
-def test_unlabelled_pictures_of_a_table_are_left_out(tmp_path: Path) -> None:
-    touch(tmp_path, "1.jpg", "2.jpg", "3.jpg")
-    table = write_table(tmp_path, "path,label,split", "1.jpg,cat,", "2.jpg,,", "3.jpg,cat,predict")
-    result = scan(table)
-    assert names(result) == [("1.jpg", "cat", "")]
-    reason = "is in a split of unlabelled pictures"
-    assert result.left_out == (LeftOut("2.jpg", "has no label"), LeftOut("3.jpg", reason))
-
-
-@pytest.mark.parametrize(
-    "line", ["a/1.jpg,dog,train,p1", "1,cat,test,p1", "a/../a/1.jpg,cat,train,p2"]
-)
-def test_a_picture_has_one_class_split_and_group(tmp_path: Path, line: str) -> None:
-    touch(tmp_path, "a/1.jpg")
-    table = write_table(tmp_path, "path,label,split,group", "a/1.jpg,cat,train,p1", line)
-    message = r"line 3: a/1\.jpg has another class, split or group than in line 2"
-    with pytest.raises(DataError, match=message):
-        scan(table)
-
-
-def test_paths_do_not_depend_on_how_the_table_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    touch(tmp_path, "data/1.jpg", "data/2.jpg")
-    table = write_table(tmp_path / "data", "path,label", f"{tmp_path}/data/1.jpg,cat", "2.jpg,dog")
-    monkeypatch.chdir(tmp_path)
-    assert names(scan(Path("data/labels.csv"))) == names(scan(table))
-    monkeypatch.chdir(tmp_path / "data")
-    assert names(scan(Path("labels.csv"))) == [("1.jpg", "cat", ""), ("2.jpg", "dog", "")]
-
-
-def test_a_table_without_its_pictures_is_an_error(tmp_path: Path) -> None:
-    table = write_table(tmp_path, "path,label", "1.jpg,cat")
-    with pytest.raises(DataError, match=r"no picture to use(?s:.)*1\.jpg: does not exist"):
-        scan(table)
-
-
 def test_what_is_not_a_table_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "labels.csv")
     for name, message in {
@@ -474,15 +402,18 @@ def test_what_is_not_a_table_is_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(DataError, match=message):
             scan(tmp_path / name)
+    with pytest.raises(DataError, match="is not on this machine: download it"):
+        scan(Path("https://example.org/labels.csv"))
 
 
 def test_several_lines_of_a_picture_add_up_its_labels(tmp_path: Path) -> None:
     touch(tmp_path, "1.jpg", "2.jpg")
-    table = write_table(tmp_path, "path,label", "1.jpg,dog", "1.jpg,cat", "2.jpg,")
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\n1.jpg,dog\n1.jpg,cat\n2.jpg,\n")
     result = scan(table, task="multi-label")
     assert [file.label for file in result.pictures] == ["cat|dog", ""]
     assert (result.classes, result.is_multi_label) == (("cat", "dog"), True)
-    with pytest.raises(DataError, match=r"line 3: 1\.jpg .* or add --task multi-label"):
+    with pytest.raises(DataError, match=r"1\.jpg has another class.*line 3.* or add --task multi"):
         scan(table, task="auto")
 
 

@@ -12,7 +12,7 @@ from service.engine.predictor import Predictor
 from service.errors import UndecodableImage
 from service.scoring.files import ScoredFile
 from tests.trainers.evaluating.conftest import SETTINGS, MakeBundle
-from trainers.dataset.scanning import PictureFile
+from trainers.dataset.folders.scan import PictureFile
 from trainers.evaluating.table import COLUMNS, NAME, open_table
 
 

@@ -78,3 +78,26 @@ def test_one_picture_on_which_a_unit_is_nearly_zero_does_not_stop_the_export(
 
     monkeypatch.setattr(heat_maps, "grad_cam", differ_once)
     assert heat_maps.check_parity(Source(classifier), folder, IMAGES)["difference"] < 1e-4
+
+
+def test_a_backbone_without_regions_has_no_heat_maps(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert heat_maps.has_regions(classifier)
+    for channels, has_regions in ((11, True), (12, False)):
+        monkeypatch.setattr(
+            type(classifier.backbone), "whole_picture_channels", lambda *_, n=channels: n
+        )
+        assert heat_maps.has_regions(classifier) is has_regions
+
+
+def test_channels_of_the_whole_picture_do_not_change_heat_maps(
+    classifier: Classifier, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(classifier.backbone), "whole_picture_channels", lambda *_: 7)
+    (tmp_path / "model.onnx").symlink_to(folder / "model.onnx")
+    heat_maps.export(classifier, tmp_path)
+    assert heat_maps.check_parity(Source(classifier), tmp_path, IMAGES)["difference"] < 1e-4
+    assert (tmp_path / "heat_maps.onnx.part").read_bytes() != (
+        folder / "heat_maps.onnx.part"
+    ).read_bytes()

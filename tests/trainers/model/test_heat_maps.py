@@ -80,6 +80,22 @@ def test_the_mean_of_the_heat_map_is_the_logit() -> None:
     np.testing.assert_allclose(differences - differences[:, :1], 0, atol=1e-4)
 
 
+def test_channels_of_the_whole_picture_are_left_out() -> None:
+    """Channels last, as in transformers: nothing has to be transposed."""
+    images = keras.Input((16, 16, 3))
+    tokens = keras.layers.Reshape((4, 4, 48))(images)
+    body, head = keras.Model(images, keras.layers.Dense(5)(tokens)), make_head(5)
+    model = convert(body, head, keras.layers.GlobalAveragePooling2D())
+    part = build_heat_maps(model, head, whole_picture_channels=2)
+    assert [node.op_type for node in part.graph.node] == ["MatMul"]
+    joined = open_session(model.SerializeToString() + part.SerializeToString(), 1)
+    kernel = np.asarray(head.get_layer("logits").kernel)
+    kernel = kernel * np.asarray(head.get_layer("standardise").scale)[:, None]
+    expected = np.asarray(body(IMAGES))[..., :3] @ kernel[:3]
+    (heat_maps,) = joined.run(["heat_maps"], {"images": IMAGES})
+    np.testing.assert_allclose(heat_maps, expected, rtol=1e-4, atol=1e-3)
+
+
 def test_other_pooling_is_refused() -> None:
     body, head = make_body(), make_head(5)
     model = convert(body, head, keras.layers.GlobalMaxPooling2D())

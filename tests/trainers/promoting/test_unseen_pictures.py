@@ -11,6 +11,7 @@ from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from service.errors import BundleError
 from trainers.dataset.splits.split_table import SplitRow
+from trainers.dataset.tables.downloading import local_path
 from trainers.promoting.unseen_pictures import UnusablePicture, find_unseen, read_picture
 
 MakeBundle = Callable[..., Bundle]
@@ -128,3 +129,14 @@ def test_a_missing_or_changed_picture_is_unusable(tmp_path: Path) -> None:
     ):
         with pytest.raises(UnusablePicture, match=message):
             read_picture(row, tmp_path)
+
+
+def test_a_picture_of_a_uri_is_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path))
+    path = local_path("https://example.org/1.jpg")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"picture")
+    row = SplitRow("https://example.org/1.jpg", "", "red", "test")
+    assert read_picture(row, tmp_path / "elsewhere") == b"picture"

@@ -10,7 +10,7 @@ from service.imaging import FORMATS
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings.finding import Finding, make_finding
 from trainers.dataset.folders.filenames import suffix_of
-from trainers.dataset.scanning import LeftOut
+from trainers.dataset.folders.scan import LeftOut
 
 _SUFFIXES = {kind.name: kind.suffixes for kind in FORMATS}
 _LEFT_OUT = {
@@ -50,7 +50,9 @@ def report_left_out(left_out: Sequence[LeftOut]) -> Iterator[Finding]:
             finding = make_finding(kind, text, [file.path for file in files], noun)
             if kind not in _SELF_EXPLANATORY:
                 # The first of similar reasons: reasons that differ only in numbers are similar.
-                reasons = {re.sub(r"[\d,]+", "", file.reason): file.reason for file in files[::-1]}
+                reasons = {
+                    re.sub(r"[\d,]+", "", file.reason): file.explanation for file in files[::-1]
+                }
                 shown = "; ".join([*reversed(reasons.values())][:_MAX_REASONS])
                 word = "reason" if len(reasons) == 1 else "reasons"
                 finding = replace(finding, message=f"{finding.message} ({word}: {shown})")
@@ -63,7 +65,8 @@ def find_wrong_suffixes(dataset: Dataset, _: int) -> Iterator[Finding]:
     paths = [
         path
         for path, kind in zip(dataset.paths, formats, strict=True)
-        if suffix_of(path) not in _SUFFIXES[kind]
+        if "://" not in path  # the address of a picture is no file name
+        and suffix_of(path) not in _SUFFIXES[kind]
     ]
     if paths:
         text = (

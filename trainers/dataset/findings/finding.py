@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.filenames import format_names
-from trainers.dataset.scanning import Scan
+from trainers.dataset.folders.scan import Scan
 from trainers.progress import log
 
 Severity = Literal["error", "warning"]
@@ -89,7 +89,8 @@ def list_notes(folder: Dataset | Scan) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for file in folder.left_out:
         if not file.kind:
-            reasons.setdefault(file.reason, []).append(file.path)
+            name = f"{file.path} ({file.place})" if file.place else file.path
+            reasons.setdefault(file.reason, []).append(name)
     lines = [
         f"left out: {format_names(paths, 3)}: {'each ' if len(paths) > 1 else ''}{reason}"
         for reason, paths in reasons.items()

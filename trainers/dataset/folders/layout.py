@@ -43,7 +43,8 @@ class Layout:
     """Where the class folders are.
 
     Attributes:
-        roots: path of the folder -> `ClassRoot`; no root is inside another.
+        roots: path of the folder -> `ClassRoot`; no root is inside another. Empty if a table of
+            labels names the classes.
         notes: how the folder was understood, if that is not obvious from the names in it.
         inner_roots: class folders that look like datasets themselves: perhaps the user meant one of
             these instead of the folder above.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import difflib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,16 @@ from numpy.typing import NDArray
 from trainers.dataset import grouping
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.folders.errors import DataError
-from trainers.dataset.folders.filenames import SPLITS, normalize
+from trainers.dataset.folders.filenames import SPLITS, format_names, normalize
 from trainers.progress import log
 
 HELD_OUT_SHARE = 0.15
 """Share of all pictures that the test split gets. The validation split gets the same share."""
+
+MAX_UNEVENNESS = 1 / 3
+"""A class is reported if its number of validation or test pictures differs from its share by more
+than this part of the share, and by MIN_DIFFERENCE pictures or more."""
+MIN_DIFFERENCE = 5
 
 
 def split(dataset: Dataset, seed: int) -> Dataset:
@@ -167,9 +172,33 @@ def write_csv(dataset: Dataset, path: Path) -> None:
 
 
 def describe(dataset: Dataset) -> str:
-    """Describe the numbers of pictures, of classes, and of pictures per split, in one line."""
+    """Describe the numbers of pictures, of classes, and of pictures per split, in one line.
+
+    It names the classes whose share of a split is clearly smaller or larger than that of others.
+    """
     counts = ", ".join(f"{len(dataset.rows(name))} {name}" for name in SPLITS)
-    return f"{len(dataset.paths)} pictures of {len(dataset.classes)} classes: {counts}"
+    uneven = [text for _, text in sorted(_uneven_classes(dataset), reverse=True)]
+    return f"{len(dataset.paths)} pictures of {len(dataset.classes)} classes: {counts}" + (
+        f"; unevenly divided: {format_names(uneven, 3)}" if uneven else ""
+    )
+
+
+def _uneven_classes(dataset: Dataset) -> Iterator[tuple[float, str]]:
+    """Yield the classes with too few or too many pictures for validation or the test.
+
+    Yields:
+        How uneven it is, as a share of the expected number; and a text such as
+        "`cat` has 16 validation pictures (its share is 30)".
+    """
+    sizes = np.bincount(dataset.labels, minlength=len(dataset.classes))
+    for name in ("validation", "test"):
+        counts = np.bincount(dataset.labels[dataset.rows(name)], minlength=len(sizes))
+        expected = sizes * counts.sum() / sizes.sum()
+        for label, (count, share) in enumerate(zip(counts, expected, strict=True)):
+            difference = abs(count - share)
+            if difference > MAX_UNEVENNESS * share and difference >= MIN_DIFFERENCE:
+                text = f"`{dataset.classes[label]}` has {count} {name} pictures"
+                yield difference / share, f"{text} (its share is {share:.0f})"
 
 
 def _log_drawn_splits(dataset: Dataset, splits: NDArray[np.object_], drawn: Sequence[str]) -> None:

@@ -1,8 +1,9 @@
-"""Reads tables of labels: CSV files and JSON files that give the class of each picture.
+"""Reads tables of labels: CSV, JSON and Parquet files that give the class of each picture.
 
-In: the path of a table. Out: the class, split and group of each picture, with its place in the
-table, or a `DataError`.
-The order of the steps: `records` reads the cells, `columns` chooses the columns, `labels` converts
-each record to a `Label`, and `locating` finds the files of the pictures.
-May use: trainers.dataset.folders.
+In: one or several tables. Out: a `Scan` with the class, split and group of each picture, or a
+`DataError`.
+The order of the steps: `discovery` finds the tables of a folder, `records` reads the cells,
+`columns` chooses the columns, `labels` converts each record to a `Label`, `locating` finds or
+downloads the files of the pictures, and `pictures` lists them.
+May use: trainers.{dataset.folders, progress}, service.system.
 """

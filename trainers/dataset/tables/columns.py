@@ -21,6 +21,10 @@ NAMES: Final = {
 }
 """The names that each column may have. The first one that is there is used. Upper and lower case,
 spaces, _ and - do not matter."""
+ROBOFLOW: Final = "_classes.csv"
+"""The tables that Roboflow exports: the column `filename`, and one column of 0 and 1 per class."""
+_ZEROS: Final = ("0", "0.0", "False")
+_ONES: Final = ("1", "1.0", "True")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Columns:
         label: the classes; "" if each of the columns in `one_hot` stands for a class.
         split, group: "" if there is no such column.
         one_hot: columns that are 1 for the pictures of their class, and 0 for all others.
+        unused: all other columns.
     """
 
     path: str
@@ -39,19 +44,21 @@ class Columns:
     split: str
     group: str
     one_hot: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     def labels_of(self, record: Record) -> list[str]:
         """Return the texts of the labels of a record: one for a cell, several for a list."""
         if self.label:
             return [name for name in record.cells.get(self.label, "").split(LIST_SEPARATOR) if name]
-        return [name for name in self.one_hot if record.cells.get(name) in ("1", "1.0")]
+        return [name for name in self.one_hot if record.cells.get(name) in _ONES]
 
     def __str__(self) -> str:
         names = {"path": self.path, "label": self.label, "split": self.split, "group": self.group}
         used = [f"{role} = `{name}`" for role, name in names.items() if name]
         if self.one_hot:
             used.append(f"one for each class ({format_names(self.one_hot, 3)})")
-        return ", ".join(used)
+        unused = f"; not used: {format_names(self.unused)}" if self.unused else ""
+        return ", ".join(used) + unused
 
 
 def choose_columns(table: Path, records: Sequence[Record], group: str | None) -> Columns:
@@ -66,6 +73,8 @@ def choose_columns(table: Path, records: Sequence[Record], group: str | None) ->
         DataError: there is no column with the paths or with the classes.
     """
     names = list(dict.fromkeys(name for record in records for name in record.cells))
+    if table.name == ROBOFLOW:
+        return _choose_roboflow_columns(table, records, names)
     found = {role: _find(names, known.split()) for role, known in NAMES.items()}
     if group:
         found["group"] = _find(names, [group])
@@ -83,7 +92,21 @@ def choose_columns(table: Path, records: Sequence[Record], group: str | None) ->
             f"--data {table} has no column with the classes (its columns: {format_names(names)}): "
             "name it label"
         )
-    return Columns(**found, one_hot=() if found["label"] else one_hot)
+    roles = (found["path"], found["label"], found["split"], found["group"])
+    return Columns(*roles, unused=tuple(others)) if found["label"] else Columns(*roles, one_hot)
+
+
+def _choose_roboflow_columns(
+    table: Path, records: Sequence[Record], names: Sequence[str]
+) -> Columns:
+    """Choose the columns of a table of Roboflow; its classes may be called `set` or `tag`."""
+    classes = tuple(name for name in names if name != "filename")
+    if others := [name for name in classes if not _is_binary(records, name)]:
+        raise DataError(
+            f"--data {table}: the column `{others[0]}` must have 0 or 1 in every line, because "
+            f"each column of {ROBOFLOW} but `filename` stands for a class"
+        )
+    return Columns("filename", "", "", "", classes)
 
 
 def _find(names: Sequence[str], known: Sequence[str]) -> str:
@@ -92,4 +115,4 @@ def _find(names: Sequence[str], known: Sequence[str]) -> str:
 
 
 def _is_binary(records: Sequence[Record], name: str) -> bool:
-    return {record.cells.get(name, "") for record in records} <= {"0", "1", "0.0", "1.0"}
+    return {record.cells.get(name, "") for record in records} <= {*_ZEROS, *_ONES}

@@ -35,14 +35,14 @@ def flatten(values: Any) -> Iterator[tuple[Cells, str]]:
         if isinstance(value.get("data"), Mapping):
             yield _read_task(value)
         else:
-            yield {str(name): _as_text(name, cell) for name, cell in value.items()}, ""
+            yield {str(name): as_text(name, cell) for name, cell in value.items()}, ""
 
 
 def _read_mapping(labels: Mapping[str, Any]) -> Iterator[tuple[Cells, str]]:
     for path, label in labels.items():
         if isinstance(label, Mapping):
             raise TypeError("a label is neither text nor a number")
-        yield {"path": path, "label": _as_text("label", label)}, ""
+        yield {"path": path, "label": as_text("label", label)}, ""
 
 
 def _read_coco(values: Mapping[str, Any]) -> Iterator[tuple[Cells, str]]:
@@ -50,9 +50,7 @@ def _read_coco(values: Mapping[str, Any]) -> Iterator[tuple[Cells, str]]:
         numbers = [each["id"] for each in values[part]]
         if len(set(numbers)) < len(numbers):
             raise KeyError(f"an id is there twice in {part}")
-    names = {
-        category["id"]: _as_text("name", category["name"]) for category in values["categories"]
-    }
+    names = {category["id"]: as_text("name", category["name"]) for category in values["categories"]}
     labels: dict[Any, set[str]] = {}
     for annotation in values["annotations"] or ():
         name = names.get(annotation["category_id"], "")
@@ -92,7 +90,7 @@ def _join(labels: Iterable[str]) -> str:
     return LIST_SEPARATOR.join(sorted(labels))
 
 
-def _as_text(name: str, cell: Any) -> str:
+def as_text(name: str, cell: Any) -> str:
     """Return the text of a cell; "" for null, NaN, objects, and lists of such things.
 
     Numbers keep their spelling: 1, not 1.0.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -41,26 +41,15 @@ class Label:
     split: str
     group: str
 
-    def join(self, other: Label, task: Task) -> Label:
-        """Join this label with another record of the same picture; multi-label adds up the names.
-
-        Raises:
-            ValueError: the records contradict each other; the message is the end of a sentence.
-        """
-        is_multi_label = task == "multi-label"
-        same_place = self.split == other.split and self.group == other.group
-        if not same_place or (self.names != other.names and not is_multi_label):
-            hint = "; or add --task multi-label to train with several labels"
-            raise ValueError(
-                "has another class, split or group than in "
-                f"{self.place}: keep one of them{hint if same_place and task == 'auto' else ''}"
-            )
-        return replace(self, names=tuple(sorted({*self.names, *other.names})))
+    @property
+    def text(self) -> str:
+        """The labels, joined by SEPARATOR."""
+        return SEPARATOR.join(self.names)
 
 
 def read_labels(
     table: Path, group: str | None = None, task: Task = "auto"
-) -> tuple[list[Label], str]:
+) -> tuple[list[Label], Columns]:
     """Read the labels of a table.
 
     Args:
@@ -68,7 +57,7 @@ def read_labels(
         task: the value of --task.
 
     Returns:
-        The labels in the order of the table, and a note about how the table was understood.
+        The labels in the order of the table, and the columns that they come from.
 
     Raises:
         DataError: the table cannot be read, or a cell cannot be interpreted.
@@ -82,7 +71,7 @@ def read_labels(
             labels.append(_make_label(record, columns, task))
         except ValueError as error:
             raise DataError(f"--data {table}, {record.place}: {error}") from error
-    return labels, f"the columns of {table.name}: {columns}"
+    return labels, columns
 
 
 def _make_label(record: Record, columns: Columns, task: Task) -> Label:

@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from trainers.dataset.folders.entries import list_entries
+from trainers.dataset.tables import downloading
+from trainers.dataset.tables.downloading import is_uri, local_path
+from trainers.progress import Progress
 
 MAX_NAMED = 3
 """A message names at most this many files that match a path."""
 
 
-def locate(paths: Sequence[str], folder: Path) -> list[Path | str]:
+def locate(paths: Sequence[str], folder: Path, progress: Progress) -> list[Path | str]:
     """Return the file of each path, or why there is none, as the end of a sentence.
+
+    The picture of a URI is downloaded, unless the cache has it.
 
     A path is relative to the folder of the table, or absolute. If there is no such file, a picture
     below the folder is used whose path is the end of the table's path, or that ends with it; its
     suffix may be missing in the table. So tables that were made elsewhere work, too:
     /old/disk/cats/1.jpg is the file cats/1.jpg, and so is 1, if no other picture is called 1.
     """
-    files: list[Path | str] = [_existing(folder / path) or "does not exist" for path in paths]
-    if not any(isinstance(file, str) for file in files):
-        return files
-    index = _index(folder)
-    for position, path in enumerate(paths):
-        if isinstance(files[position], str):
+    failures = downloading.download([path for path in paths if is_uri(path)], progress)
+    files: list[Path | str] = [
+        failures.get(path, "") or local_path(path)
+        if is_uri(path)
+        else _existing(folder / path) or "does not exist"
+        for path in paths
+    ]
+    missing = [
+        position
+        for position, (path, file) in enumerate(zip(paths, files, strict=True))
+        if isinstance(file, str) and not is_uri(path)
+    ]
+    if missing:
+        index = _index(folder)
+        for position in missing:
+            path = paths[position]
             found = _matching(path, index)
             if len(found) == 1:
                 files[position] = folder / found[0]
@@ -34,14 +48,6 @@ def locate(paths: Sequence[str], folder: Path) -> list[Path | str]:
                 names = ", ".join(str(name) for name in found[:MAX_NAMED])
                 files[position] = f"may be any of {len(found)} pictures: {names}"
     return files
-
-
-def relative_path(path: Path, folder: Path) -> str:
-    """Return the path of a picture relative to the folder, or absolute if it is not in there."""
-    # Links are not followed, because a link in the folder belongs to it.
-    absolute, parent = (Path(os.path.normpath(Path.cwd() / each)) for each in (path, folder))
-    inside = absolute.is_relative_to(parent)
-    return (absolute.relative_to(parent) if inside else absolute).as_posix()
 
 
 def _existing(path: Path) -> Path | None:

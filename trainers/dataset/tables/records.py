@@ -1,4 +1,4 @@
-"""Reads the records of a table: the lines of a CSV file, or the objects of a JSON file."""
+"""Reads the records of a table: lines of CSV, objects of JSON, or rows of Parquet."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import Any, Final, NamedTuple
 
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import escape, format_names
+from trainers.dataset.tables import parquet
 from trainers.dataset.tables.json_exports import flatten
 
 DELIMITERS: Final = ",;\t|"
 """Excel writes semicolons where the comma is the decimal separator."""
 CSV_SUFFIXES: Final = (".csv", ".tsv")
 JSON_SUFFIXES: Final = (".json", ".jsonl", ".ndjson")
+SUFFIXES: Final = (*CSV_SUFFIXES, *JSON_SUFFIXES, *parquet.SUFFIXES)
 
 
 class Record(NamedTuple):
@@ -35,22 +37,28 @@ class Record(NamedTuple):
 
 def is_table(path: Path) -> bool:
     """Whether a path names a table of labels, judging by its suffix; the file may not exist."""
-    return path.suffix.lower() in (*CSV_SUFFIXES, *JSON_SUFFIXES) and not path.is_dir()
+    return path.suffix.lower() in SUFFIXES and not path.is_dir()
 
 
 def read_records(path: Path) -> list[Record]:
     """Read a table.
 
     Raises:
-        DataError: the file is not such a table, is damaged, or has no records.
+        DataError: the file is not such a table, is damaged, has no records, or is a Parquet file
+            and pyarrow is not installed.
         OSError: the file cannot be opened.
     """
-    text = _decode(path)
-    is_json = path.suffix.lower() in JSON_SUFFIXES
-    records = list(_read_json(path, text) if is_json else _read_csv(path, text))
+    suffix = path.suffix.lower()
+    read = _read_json if suffix in JSON_SUFFIXES else _read_csv
+    records = list(_read_parquet(path) if suffix in parquet.SUFFIXES else read(path, _decode(path)))
     if not records:
         raise DataError(f"--data {path} has no labels: it is empty, or has only a first line")
     return records
+
+
+def _read_parquet(path: Path) -> Iterator[Record]:
+    for number, cells in enumerate(parquet.read_rows(path), 1):
+        yield Record(f"row {number}", {escape(name): text for name, text in cells.items()})
 
 
 def _decode(path: Path) -> str:

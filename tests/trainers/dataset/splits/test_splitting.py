@@ -120,6 +120,20 @@ def test_describe_counts_pictures_per_split() -> None:
     )
 
 
+def test_describe_names_classes_that_are_divided_unevenly() -> None:
+    parts = {"train": (50, 70, 76), "validation": (25, 15, 10), "test": (25, 15, 14)}
+    splits = tuple(
+        part for label in range(3) for part, counts in parts.items() for _ in range(counts[label])
+    )
+    text = describe(dataset(100, 100, 100, splits=splits))
+    assert text.endswith(
+        "54 test; unevenly divided: `a` has 25 validation pictures (its share is 17), `c` has 10 "
+        "validation pictures (its share is 17), `a` has 25 test pictures (its share is 18)"
+    )
+    even = (("train",) * 70 + ("validation",) * 15 + ("test",) * 15) * 2
+    assert describe(dataset(100, 100, splits=even)).endswith("30 test")
+
+
 def test_a_dataset_without_test_pictures_is_refused() -> None:
     splits = ("train", "validation", "validation") * 2
     with pytest.raises(DataError, match="no picture is left for the test: add pictures until"):

@@ -23,7 +23,7 @@ def choose(group: str | None = None, **cells: str) -> Columns:
         ),
         (
             {"label": "x", "class": "y", "image_path": "z", "patient-ID": "1", "source": "web"},
-            Columns("image_path", "label", "", "patient-ID"),
+            Columns("image_path", "label", "", "patient-ID", unused=("class", "source")),
         ),
     ],
 )
@@ -48,6 +48,16 @@ def test_columns_of_0_and_1_are_classes() -> None:
     assert columns.labels_of(Record("line 2", {"cat": "1", "dog": "1"})) == ["cat", "dog"]
     assert columns.labels_of(Record("record 3", {"filename": "b.jpg"})) == []
     assert str(columns) == "path = `filename`, one for each class (cat, dog)"
+
+
+def test_columns_of_true_and_false_are_classes() -> None:
+    columns = choose(filename="a.jpg", cat="True", dog="False")
+    assert columns.labels_of(Record("line 2", {"cat": "True", "dog": "False"})) == ["cat"]
+
+
+def test_columns_that_are_not_used_are_named() -> None:
+    columns = choose(path="a.jpg", label="cat", tree="1", age="7")
+    assert str(columns) == "path = `path`, label = `label`; not used: tree, age"
 
 
 def test_columns_of_0_and_1_beside_others_are_not_classes() -> None:

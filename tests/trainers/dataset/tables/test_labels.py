@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import re
 from pathlib import Path
 
 import pytest
 
 from trainers.dataset.folders.errors import DataError
+from trainers.dataset.tables.downloading import is_uri
 from trainers.dataset.tables.labels import Label, read_labels
 
 
@@ -24,14 +25,14 @@ def test_each_line_has_a_label(tmp_path: Path) -> None:
         "c.jpg,,,",
         "d.jpg,cat,unlabeled,",
     )
-    labels, note = read_labels(table)
+    labels, columns = read_labels(table)
     assert labels == [
         Label("line 2", "a.jpg", ("cat",), "train", "p1"),
         Label("line 3", "sub/b.jpg", ("dog",), "validation", ""),
         Label("line 4", "c.jpg", (), "", ""),
         Label("line 5", "d.jpg", ("cat",), "unlabelled", ""),
     ]
-    assert note.endswith("path = `path`, label = `label`, split = `split`, group = `group`")
+    assert str(columns).endswith("path = `path`, label = `label`, split = `split`, group = `group`")
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,16 @@ def test_each_line_has_a_label(tmp_path: Path) -> None:
 def test_a_line_that_cannot_be_used_is_an_error(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_labels(write(tmp_path, "path,label,split", "a.jpg,cat,", line))
+
+
+def test_the_tables_in_the_docs_are_read(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[4] / "docs/training.md").read_text(encoding="utf-8")
+    here, elsewhere = re.findall(r"```csv\n(.*?)```", text, re.DOTALL)
+    labels, columns = read_labels(write(tmp_path, *here.splitlines()))
+    assert labels[1] == Label("line 3", "scans/0002.png", ("fracture",), "test", "23")
+    assert columns.unused == ()
+    labels, _ = read_labels(write(tmp_path, *elsewhere.splitlines()))
+    assert [is_uri(label.path) for label in labels] == [True, True]
 
 
 def test_a_cell_or_columns_of_0_and_1_hold_several_labels(tmp_path: Path) -> None:
@@ -78,13 +89,3 @@ def test_only_the_option_makes_a_cell_with_a_separator_several_labels(tmp_path: 
         read_labels(table)
     labels, _ = read_labels(table, task="single-label")
     assert labels[1].names == ("cat|dgo",)
-
-
-def test_records_of_one_picture_are_joined() -> None:
-    first, second = (Label(f"line {n}", "a", (name,), "", "") for n, name in ((2, "x"), (3, "y")))
-    assert first.join(second, "multi-label") == Label("line 2", "a", ("x", "y"), "", "")
-    with pytest.raises(ValueError, match=r"than in line 2: keep one of them; or add --task multi"):
-        first.join(second, "auto")
-    with pytest.raises(ValueError, match=r"keep one of them$"):
-        first.join(replace(second, split="test"), "multi-label")
-    assert first.join(replace(first, place="line 9"), "single-label") == first

@@ -4,7 +4,12 @@ import os
 import unicodedata
 from pathlib import Path
 
-from trainers.dataset.tables.locating import locate
+from trainers.dataset.tables import locating
+from trainers.progress import Progress
+
+
+def locate(paths: list[str], folder: Path) -> list[Path | str]:
+    return locating.locate(paths, folder, Progress(is_quiet=True))
 
 
 def touch(path: Path) -> Path:

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import errno
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+
+from trainers.dataset import digests
+from trainers.dataset.folders.errors import DataError
+from trainers.dataset.tables import downloading
+from trainers.dataset.tables.downloading import download, is_uri, local_path
+from trainers.progress import Progress
+
+QUIET = Progress(is_quiet=True)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(downloading, "RETRY_SECONDS", 0.0)
+    return tmp_path / "cache/downloads"
+
+
+@pytest.fixture
+def memory() -> Iterator[Any]:
+    store = fsspec.filesystem("memory")
+    yield store
+    store.store.clear()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers /1.jpg and /a b.jpg; /403 and /503 with this status; /cut.jpg with half of itself.
+
+    /busy.jpg is answered with 503 once. /huge.jpg says that it has 99 bytes.
+    """
+
+    requests: list[str] = []
+
+    def do_GET(self) -> None:
+        is_busy = self.path == "/busy.jpg" and self.path not in self.requests
+        self.requests.append(self.path)
+        status = int(self.path[1:]) if self.path[1:].isdigit() else 200
+        self.send_response(503 if is_busy else 404 if self.path == "/none.jpg" else status)
+        self.send_header("Content-Length", "99" if self.path == "/huge.jpg" else "8")
+        self.end_headers()
+        self.wfile.write(b"half" if self.path == "/cut.jpg" else self.path.encode()[:8].ljust(8))
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(Handler, "requests", [])
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_uris_are_told_from_paths() -> None:
+    assert all(map(is_uri, ["https://a/1.jpg", "S3://b/1.jpg", "memory://1.jpg"]))
+    assert not any(map(is_uri, ["1.jpg", "/a/1.jpg", "C:/a/1.jpg", "C:\\a", "a:b", "a/http://b"]))
+
+
+def test_pictures_are_downloaded_once(server: str, cache: Path) -> None:
+    uris = [f"{server}/1.jpg", f"{server}/a b.jpg", f"{server}/1.jpg"]
+    assert download(uris, QUIET) == {}
+    assert sorted(Handler.requests) == ["/1.jpg", "/a%20b.jpg"]  # one request each
+    assert [local_path(uri).read_bytes()[:4] for uri in uris[:2]] == [b"/1.j", b"/a%2"]
+    assert download(uris, QUIET) == {}
+    assert len(Handler.requests) == 2
+    assert sorted(files(cache)) == sorted(map(local_path, uris[:2]))
+
+
+def test_what_cannot_be_read_has_a_reason_and_others_are_kept(server: str, cache: Path) -> None:
+    names = ("1.jpg", "none.jpg", "403", "503", "cut.jpg")
+    good, none, forbidden, down, cut = (f"{server}/{name}" for name in names)
+    failures = download([none, forbidden, good, down, cut], QUIET)
+    reason = failures.pop(cut)
+    assert reason.startswith("cannot be read (")
+    assert failures == {
+        none: "does not exist",
+        forbidden: "cannot be read (HTTP 403)",
+        down: "cannot be read (HTTP 503)",
+    }
+    assert files(cache) == [local_path(good)]
+    assert [path.name for path in cache.iterdir()] == [local_path(good).parent.name]
+
+
+def test_a_failed_download_is_tried_again(server: str) -> None:
+    assert download([f"{server}/busy.jpg", f"{server}/none.jpg"], QUIET) == {
+        f"{server}/none.jpg": "does not exist"
+    }
+    assert sorted(Handler.requests) == ["/busy.jpg", "/busy.jpg", "/none.jpg"]
+
+
+def test_any_store_of_fsspec_is_read(memory: Any, tmp_path: Path) -> None:
+    memory.pipe("/a/1.jpg", b"1")
+    (tmp_path / "ä 2.jpg").write_bytes(b"2")
+    here = (tmp_path / "ä 2.jpg").as_uri()
+    lost = (tmp_path / "3.jpg").as_uri()
+    assert download(["memory://a/1.jpg", "memory://a", here, lost], QUIET) == {
+        "memory://a": "is a folder",
+        lost: "does not exist",
+    }
+    assert local_path("memory://a/1.jpg").read_bytes() == b"1"
+    assert local_path(here) == tmp_path / "ä 2.jpg"  # not copied
+
+
+def test_pictures_have_the_size_limit_of_local_files(
+    memory: Any, server: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert downloading.MAX_FILE_BYTES == digests.MAX_FILE_BYTES
+    monkeypatch.setattr(downloading, "MAX_FILE_BYTES", 10)
+    memory.pipe({"/a": b"1" * 10, "/b": b"1" * 11})
+    huge = f"{server}/huge.jpg"  # refused before it has arrived
+    assert download(["memory://a", "memory://b", huge], QUIET) == {
+        "memory://b": "has 11 bytes, more than the limit of 10 bytes",
+        huge: "has 99 bytes, more than the limit of 10 bytes",
+    }
+    assert files(cache) == [local_path("memory://a")]
+
+
+class Interrupted(Progress):
+    """Ctrl-C while the first download is awaited."""
+
+    def track(self, *_: Any) -> Any:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_leaves_only_whole_pictures(memory: Any, cache: Path) -> None:
+    memory.pipe({f"/{number}": b"whole" for number in range(200)})
+    with pytest.raises(KeyboardInterrupt):
+        download([f"memory://{number}" for number in range(200)], Interrupted(is_quiet=True))
+    assert all(path.read_bytes() == b"whole" for path in files(cache))
+    assert not list(cache.rglob(".partial-*"))
+
+
+def test_a_full_disk_ends_the_run(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(type(memory), "get_file", fail)
+    with pytest.raises(OSError, match="No space left"):
+        download(["memory://1"], QUIET)
+
+
+def test_downloads_end_if_all_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloading, "MAX_FAILURES", 3)
+    with pytest.raises(DataError, match=r"first 3 downloads failed; memory://\d does not exist: "):
+        download([f"memory://{number}" for number in range(9)], QUIET)
+
+
+@pytest.mark.parametrize(
+    ("uri", "module", "message"),
+    [
+        ("s3://b/1.jpg", "s3fs", r"s3://b/1\.jpg cannot be read: the package s3fs .*install s3fs"),
+        ("gs://b/1.jpg", "gcsfs", r"the package gcsfs .*pip install gcsfs"),
+        ("az://b/1.jpg", "adlfs", r"the package adlfs .*pip install adlfs"),
+        ("memory://1", "fsspec", r"the package fsspec is .*pip install '\.\[remote\]'"),
+        ("nonsense://1", "", r"nonsense://1 cannot be read \(Protocol not known.*: use a scheme"),
+    ],
+)
+def test_a_missing_package_is_named(
+    uri: str, module: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if module:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(DataError, match=message):
+        download([uri], QUIET)

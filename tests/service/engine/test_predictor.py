@@ -172,8 +172,8 @@ def test_labels_reach_their_thresholds(
     predictor: Predictor, staging: Path, multi_label_manifest: Manifest
 ) -> None:
     several = Predictor(seal_with_scores(staging, multi_label_manifest, [0.3] * 19))
-    probabilities = np.array([0.6, 0.001, 0.9], np.float32)
-    assert [label for label, _ in several.labels(probabilities)] == ["blue", "red"]
+    probabilities = np.array([0.6, 0.003, 0.9], np.float32)
+    assert [label for label, _ in several.labels(probabilities)] == ["blue", "red", "green"]
     assert several.labels(np.array([0.4, 0.001, 0.4], np.float32)) == []
     assert predictor.labels(probabilities) == [("blue", pytest.approx(0.9))]
     verdict = several.judge(Classification(probabilities, np.ones(3, np.float32)), Settings())

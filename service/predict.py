@@ -118,7 +118,7 @@ def _output(
 
     judge = functools.partial(predictor.judge, settings=settings)
     if options.csv:
-        return tables.csv_table(options.csv, predictor.classes, judge)
+        return tables.csv_table(options.csv, predictor.classes, judge, predictor.is_multi_label)
     if hasattr(sys.stdout, "reconfigure"):  # paths may contain bytes that are not valid text
         sys.stdout.reconfigure(errors="backslashreplace")
     if options.json:

@@ -61,6 +61,11 @@ class Classified(BaseModel):
 
     label: str = Field(description="the class with the highest probability")
     score: float = Field(description="the probability of that class, 0..1")
+    labels: list[Ranked] | None = Field(
+        default=None,
+        description="the labels whose probabilities reach their thresholds, most probable first; "
+        "may be empty; absent if the model is single-label",
+    )
     known: bool | None = Field(
         default=None,
         description="whether the picture is like the training pictures: its novelty is at most "
@@ -75,7 +80,8 @@ class Classified(BaseModel):
     set: list[str] | None = Field(
         default=None,
         description="the classes that contain the true one with the confidence GRAFT_CONFIDENCE, "
-        "most probable first; absent if the setting is 0, or if the model has none",
+        "most probable first; absent if the setting is 0, or if the model has none. If the model "
+        "is multi-label, the labels that contain this share of the true labels, on average",
     )
 
 
@@ -144,6 +150,8 @@ def classified_json(verdict: Verdict) -> dict[str, object]:
     """Build the JSON of a `Classified` without pydantic, for speed; leave out what is None."""
     label, score = verdict.ranking[0]
     content: dict[str, object] = {"label": label, "score": score}
+    if verdict.labels is not None:
+        content["labels"] = [{"label": label, "score": score} for label, score in verdict.labels]
     if verdict.novelty is not None:
         content |= {"known": verdict.is_known, "novelty": verdict.novelty}
     content["top"] = [{"label": label, "score": score} for label, score in verdict.ranking]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.bundle.reading import Bundle
 from service.bundle.samples import read_samples
-from service.engine.classification import Classification
+from service.engine.classification import Classification, join_labels
 from service.engine.device import fallback_warning, load_predictor, runtime_info
 from service.engine.predictor import Predictor
 from service.engine.scheduler import Job, Scheduler
@@ -154,12 +154,13 @@ class ServedModel:
                 )
             job = self._scheduler.submit_decoded(picture.copy())
         classification = await self._answer(job)
-        best = self._predictor.classes[int(classification.probabilities.argmax())]
-        self._metrics.count_prediction(best)
+        labels = [label for label, _ in self._predictor.labels(classification.probabilities)]
+        for label in labels:
+            self._metrics.count_prediction(label)
         if self._drift:
             self._drift.add(classification)
         if self._shadow and isinstance(picture, bytes):
-            self._shadow.offer(picture, best)
+            self._shadow.offer(picture, join_labels(labels))
         return classification
 
     async def explain(

@@ -21,7 +21,7 @@ from PIL import Image
 from plugins.base import Backbone, Variant
 from plugins.registry import register
 from plugins.scaling import to_unit_range
-from service.bundle.manifest import DRIFT, InputSpec, Manifest, OutputSpec
+from service.bundle.manifest import DRIFT, Decision, InputSpec, Manifest, OutputSpec
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.imaging import DECODER
@@ -199,6 +199,17 @@ def manifest() -> Manifest:
         parity={"onnx": 1.2e-7},
         provenance={"seed": 0, "data": "drawn"},
     )
+
+
+@pytest.fixture(scope="session")
+def multi_label_manifest(manifest: Manifest) -> Manifest:
+    """The manifest of a multi-label model; of the files of the tiny bundle, it makes a bundle.
+
+    A red picture has the labels red and green.
+    """
+    decision = Decision(thresholds={"red": 0.5, "green": 0.002, "blue": 0.5})
+    task = {"task": "multi-label", "decision": decision, "name": "labels"}
+    return manifest.model_copy(update=task)
 
 
 @pytest.fixture(scope="session")

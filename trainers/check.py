@@ -49,7 +49,8 @@ def _check(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder, cleanup_on_signal(lambda: shutil.rmtree(folder)):
         progress, work = Progress(options.quiet), Path(folder)
         cache = Cache(cache_folder() / "arrays", NO_LIMIT_BYTES, work, progress)
-        dataset = load_dataset(scanning.scan(options.data, options.group, progress), cache)
+        scan = scanning.scan(options.data, options.group, progress, options.task)
+        dataset = load_dataset(scan, cache)
     dataset = grouping.assign_sources(dataset, options.group)
     findings = checks.run_checks(dataset, options.image_size)
     if options.output:
@@ -91,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="GROUP",
         help="how to find the source of a picture (a video, patient or plant): a regular "
         "expression for its path, or a .csv file; see --group of trainers.run",
+    )
+    parser.add_argument(
+        "--task",
+        choices=("auto", "single-label", "multi-label"),
+        default="auto",
+        help="whether a picture in a table may have several labels; see --task of trainers.run",
     )
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="write all findings to a JSON file"

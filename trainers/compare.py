@@ -50,7 +50,7 @@ because ResNets gave the best frozen features in Kornblith et al. 2019 (Do Bette
 Transfer Better?).
 """
 _SHARED_OPTIONS = (
-    *("data", "weights", "image_size", "seed", "group", "split", "flip"),
+    *("data", "task", "weights", "image_size", "seed", "group", "split", "flip"),
     *("cache_gigabytes", "strict", "device"),
 )
 """The options that `trainers.compare` shares with `trainers.run`, with the same help texts."""
@@ -81,9 +81,14 @@ def compare(
         GraftError: an option or the data cannot be used.
         BackboneError: a backbone is unknown.
     """
+    if config.task == "multi-label":
+        raise GraftError(
+            "trainers.compare compares only models that answer with one class; for --task "
+            "multi-label, train with each backbone, and compare the figures of the reports"
+        )
     folder = preparation.choose_folder(config)
     with progress.step("scanning"):
-        files = scanning.scan(folder, config.group, progress)
+        files = scanning.scan(folder, config.group, progress, config.task)
     size = max(candidate.image_size(config) for candidate in candidates)
     arrays, max_bytes = cache_folder() / "arrays", config.cache_gigabytes * 1e9
     with (

@@ -49,6 +49,11 @@ class TrainingConfig(BaseModel):
         ".parquet), or the folder that holds it; or a Zip or tar archive of any of these; demo = "
         "generated sample pictures of leaves (default: data/ if it exists, otherwise demo)",
     )
+    task: Literal["auto", "single-label", "multi-label"] = Field(
+        "auto",
+        description="multi-label = a picture of a table may have several labels, or none; auto = "
+        "single-label, but a cell that seems to hold several labels is an error",
+    )
     weights: str | None = Field(
         None,
         min_length=1,

@@ -15,7 +15,7 @@ from typing import Any
 
 from service.cli.arguments import WRONG_USE, CommandParser, non_empty, non_empty_path
 from service.cli.os_errors import explain_error
-from service.errors import GraftError
+from service.errors import GraftError, UsageError
 from service.system.interrupts import INTERRUPTED, TERMINATED, exit_on_signals
 from trainers.cli.data_option import add_data_option
 from trainers.cli.log_output import log_line, set_up_logging
@@ -52,6 +52,11 @@ def evaluate(model: str | None, data: Path, output: Path, progress: Progress) ->
 
     settings = Settings.from_environment()
     bundle = signature.load_verified(model or settings.model, settings.verify_key)
+    if bundle.manifest.is_multi_label:
+        raise UsageError(
+            f"{bundle.manifest.tag} is a multi-label model, and trainers.evaluate measures only "
+            "models that answer with one class; the report of the model has its test figures"
+        )
     summary.log_summary(bundle.manifest, log, "measuring")
     with progress.step("scanning"):
         scan = scanning.scan(data, progress=progress)

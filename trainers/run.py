@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from plugins.base import BackboneError, WeightsError
@@ -134,7 +135,7 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
     bentoml_home()  # an unusable folder fails now, not after the training
     folder = preparation.choose_folder(config)
     with progress.step("scanning"):
-        files = scanning.scan(folder, config.group, progress)
+        files = scanning.scan(folder, config.group, progress, config.task)
 
     with (
         workspace(config.output) as work,
@@ -152,6 +153,8 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
             registration,
         )  # these import TensorFlow
         from trainers.features.network import Network
+        from trainers.multi_label import bundle_writer as multi_label_writer
+        from trainers.multi_label import training as multi_label_training
         from trainers.phases import transfer_learning
         from trainers.phases.context import TrainingContext
 
@@ -159,11 +162,16 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
         network = Network(backbone, weights, size, config.seed)
         strategy = distribution.choose_strategy()
         context = TrainingContext(config, network, dataset, cache, progress, strategy)
-        trained = transfer_learning.train(context)
+        training: ModuleType = transfer_learning
+        writer: ModuleType = bundle_writer
+        if dataset.is_multi_label:
+            training, writer = multi_label_training, multi_label_writer
+        trained = training.train(context)
         log.info("%s", trained.decision)
-        trained = replace(trained, folds=measuring.cross_validate(context, folds, work))
+        if folds:
+            trained = replace(trained, folds=measuring.cross_validate(context, folds, work))
         with hardware.without_tensor_float_32():
-            bundle, metrics = bundle_writer.write_bundle(
+            bundle, metrics = writer.write_bundle(
                 trained, dataset, findings, config, work, progress
             )
         return registration.register(bundle, metrics, folder)

@@ -63,24 +63,27 @@ class OutputSpec(_Part):
 
 
 class Decision(_Part):
-    """How the class is chosen. Not implemented yet: only the default values are valid."""
+    """How the class or the labels are chosen."""
 
-    temperature: float = Field(default=1.0, description="divisor of the logits; 1 = as trained")
+    temperature: float = Field(
+        default=1.0,
+        description="divisor of the logits; 1, because the model itself divides by it",
+    )
     thresholds: dict[str, float] = Field(
         default_factory=dict,
-        description="threshold for the probability of each class, by class name; empty = the most "
-        "probable class is chosen",
+        description="the lowest probability of each label in an answer, by name, in the order of "
+        "the classes; empty for a single-label model, which answers with the most probable class",
     )
 
-    @model_validator(mode="after")
-    def _must_be_neutral(self) -> Self:
-        if self.temperature != 1.0 or self.thresholds:
+    @field_validator("temperature")
+    @classmethod
+    def _must_be_neutral(cls, temperature: float) -> float:
+        if temperature != 1.0:
             raise ValueError(
-                f"temperature {self.temperature:g} and thresholds {self.thresholds} are not "
-                "supported by this version of Graft, which accepts only temperature 1 and no "
-                "thresholds; serve the bundle with the version that made it"
+                f"temperature {temperature:g} is not supported by this version of Graft, which "
+                "accepts only temperature 1; serve the bundle with the version that made it"
             )
-        return self
+        return temperature
 
 
 class Manifest(_Part):
@@ -95,6 +98,11 @@ class Manifest(_Part):
     )
     created: str = Field(description="time of creation, ISO 8601, UTC")
     plugin: str = Field(description="name of the backbone, written family:variant")
+    task: Literal["single-label", "multi-label"] = Field(
+        default="single-label",
+        description="single-label = the probabilities of a picture sum to 1, and it has one class; "
+        "multi-label = each label has a probability of its own, and a picture has any number",
+    )
     classes: tuple[str, ...] = Field(
         min_length=2, description="labels of the classes, in the order of the model's probabilities"
     )
@@ -119,6 +127,26 @@ class Manifest(_Part):
         if repeated:
             raise ValueError(f"two classes have the name {repeated[0]!r}")
         return classes
+
+    @model_validator(mode="after")
+    def _must_have_thresholds(self) -> Self:
+        expected = self.classes if self.task == "multi-label" else ()
+        if tuple(self.decision.thresholds) != expected:
+            raise ValueError(
+                f"the thresholds of a {self.task} model must be those of {list(expected)}, in this "
+                f"order, not of {list(self.decision.thresholds)}"
+            )
+        return self
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether the model gives a picture any number of labels, also none."""
+        return self.task == "multi-label"
+
+    @property
+    def omitted(self) -> set[str]:
+        """The fields that manifest.json leaves out, so that older versions can read the bundle."""
+        return set() if self.is_multi_label else {"task"}
 
     @property
     def version(self) -> str:

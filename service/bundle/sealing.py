@@ -27,9 +27,11 @@ def seal(staging: Path, manifest: Manifest, output: Path) -> Bundle:
     paths = sorted(path for path in staging.rglob("*") if path.is_file())
     files = {path.relative_to(staging).as_posix(): FileRecord.from_path(path) for path in paths}
     manifest = manifest.model_copy(update={"files": files})
-    manifest = manifest.model_copy(update={"id": content_id(manifest.model_dump(mode="json"))})
+    content = manifest.model_dump(mode="json", exclude=manifest.omitted)
+    manifest = manifest.model_copy(update={"id": content_id(content)})
     manifest_path = staging / MANIFEST
-    manifest_path.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    text = manifest.model_dump_json(indent=2, exclude=manifest.omitted)
+    manifest_path.write_text(text + "\n", encoding="utf-8")
     read_manifest(staging)  # do not publish a bundle that cannot be read
     folders = [staging, *(path for path in staging.rglob("*") if path.is_dir())]
     for path in (*paths, manifest_path, *folders):

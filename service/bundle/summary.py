@@ -65,6 +65,12 @@ def describe_accuracy(manifest: Manifest) -> str:
         return "test accuracy unknown"
     count = metrics.get("test_pictures")
     on = "" if count is None else f" on {count:,} test picture{'s' if count != 1 else ''}"
+    if "test_macro_f1" in metrics:
+        return (
+            f"macro F1 {metrics['test_macro_f1']:.4f}, mean average precision "
+            f"{metrics['test_mean_average_precision']:.4f}, all labels right "
+            f"{metrics['test_accuracy']:.4f}{on}"
+        )
     return f"test accuracy {metrics['test_accuracy']:.4f}{on}"
 
 
@@ -85,12 +91,13 @@ def model_warnings(manifest: Manifest) -> Iterator[str]:
             "and train again"
         )
     chance = metrics.get("test_majority_share", 1 / classes)
+    is_multi_label = manifest.is_multi_label
     has_many = count >= FEW_TEST_PICTURES  # with fewer, the interval is too wide to judge by
     if (has_many and low <= chance) or accuracy < chance + _MIN_GAIN * (1 - chance):
         yield (
             f"near chance: the model classifies {accuracy:.0%} of the test pictures correctly, and "
-            f"always predicting the most common class would reach {chance:.0%}; do not rely on "
-            "this model"
+            f"always predicting the most common {'set of labels' if is_multi_label else 'class'} "
+            f"would reach {chance:.0%}; do not rely on this model"
         )
 
 

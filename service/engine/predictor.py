@@ -57,6 +57,7 @@ class Predictor:
         self.bundle = bundle
         self.classes = bundle.manifest.classes
         self.image_size = bundle.manifest.input.size
+        self._thresholds = np.array([*bundle.manifest.decision.thresholds.values()], np.float32)
         self._true_scores = bundle.true_scores()
         self.novelty = Novelty.read(bundle)
         self._idle_sessions: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -77,7 +78,7 @@ class Predictor:
         self.check_golden()
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Classify a batch: (N, H, W, 3) uint8 RGB -> (N, classes) float32; each row sums to 1."""
+        """Classify a batch: (N, H, W, 3) uint8 RGB -> (N, classes) float32, 0 to 1."""
         return self._run(("probabilities",), images)[0]
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -127,7 +128,29 @@ class Predictor:
             self.rank(probabilities, top_k or settings.top_k),
             self.label_set(probabilities, settings.confidence),
             novelty if settings.novelty else None,
+            self.labels(probabilities) if self.is_multi_label else None,
         )
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether the model gives a picture any number of labels, also none."""
+        return bool(self._thresholds.size)
+
+    def labels(self, probabilities: NDArray[np.float32]) -> list[tuple[str, float]]:
+        """List the labels of a picture as (label, probability) pairs, most probable first.
+
+        These are the labels that reach their thresholds. If the model is single-label, this is the
+        most probable class.
+
+        Args:
+            probabilities: the (classes,) probabilities of one picture.
+        """
+        if not self.is_multi_label:
+            best = int(probabilities.argmax())
+            return [(self.classes[best], float(probabilities[best]))]
+        (chosen,) = np.nonzero(probabilities >= self._thresholds)
+        order = chosen[(-probabilities[chosen]).argsort(kind="stable")].tolist()
+        return [(self.classes[index], float(probabilities[index])) for index in order]
 
     def rank(self, probabilities: NDArray[np.float32], top_k: int) -> list[tuple[str, float]]:
         """List the `top_k` most probable classes as (class, probability) pairs, best first.
@@ -148,15 +171,22 @@ class Predictor:
             confidence: share of new pictures whose set contains the true class, 0 to 1; 0 = no set.
 
         Returns:
-            At least the most probable class. None if `confidence` is 0, if the bundle was made by
-            an older version of Graft, or with too few validation pictures for this confidence.
+            At least the most probable class; of a multi-label model, the labels that contain this
+            share of the true labels on average (conformal risk control, Angelopoulos et al. 2024).
+            None if `confidence` is 0, if the bundle was made by an older version of Graft, or with
+            too few validation pictures for this confidence.
         """
         if not (self._true_scores and confidence):
             return None
         lowest = lowest_score(self._true_scores, confidence)
         if lowest is None:
             return None
-        (chosen,) = np.nonzero(in_set(probabilities[np.newaxis], lowest, confidence)[0])
+        is_in_set = (
+            probabilities >= lowest
+            if self.is_multi_label
+            else in_set(probabilities[np.newaxis], lowest, confidence)[0]
+        )
+        (chosen,) = np.nonzero(is_in_set)
         ordered = chosen[(-probabilities[chosen]).argsort(kind="stable")]
         return [self.classes[index] for index in ordered.tolist()]
 

@@ -25,7 +25,8 @@ class Opinion(NamedTuple):
     """What a challenger says about one picture.
 
     Attributes:
-        label: the class with the highest probability; "" if the picture could not be classified.
+        label: the class with the highest probability, or all labels of a multi-label model in one
+            text; "" if the picture could not be classified.
         seconds: processor time for decoding and the model call.
         error: why the picture could not be classified, else "".
     """

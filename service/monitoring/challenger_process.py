@@ -24,6 +24,7 @@ from typing import Final
 import numpy as np
 
 from service.bundle.reading import Bundle
+from service.engine.classification import join_labels
 from service.engine.onnx_session import CPU
 from service.engine.predictor import Predictor
 from service.errors import BundleError, GraftError
@@ -89,7 +90,7 @@ def classify(predictor: Predictor, data: bytes, limits: Limits) -> dict[str, obj
         (probabilities,) = predictor.predict(image[np.newaxis])
     except Exception as error:  # ONNX Runtime raises its own untyped C++ exceptions
         return {"error": str(error)}
-    label = predictor.classes[int(probabilities.argmax())]
+    label = join_labels(name for name, _ in predictor.labels(probabilities))
     return {"label": label, "seconds": time.process_time() - started}
 
 

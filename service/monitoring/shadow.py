@@ -81,6 +81,8 @@ class Shadow:
     def offer(self, picture: bytes, label: str) -> None:
         """Keep a picture that gets the answer `label` for the challenger, if it is sampled.
 
+        The labels of a multi-label model are joined: both models agree if all labels are the same.
+
         This does not wait, and costs little if the picture is not sampled.
         """
         if random.random() >= self._share:

@@ -68,9 +68,10 @@ def metadata(manifest: Manifest, max_pictures: int) -> dict[str, Any]:
     """Build the JSON of the response to GET /v2/models/NAME.
 
     `inputs` declares only the array that the model takes, because tools generate requests from this
-    declaration. The text at `parameters.images` says how to send image files instead.
+    declaration. The text at `parameters.images` says how to send image files instead. A multi-label
+    model has `parameters.thresholds`: the lowest probability of each label of a picture.
     """
-    size = manifest.input.size
+    size, thresholds = manifest.input.size, manifest.decision.thresholds
     return {
         "name": manifest.name,
         "versions": [manifest.version],
@@ -87,6 +88,7 @@ def metadata(manifest: Manifest, max_pictures: int) -> dict[str, Any]:
             "and resize yourself",
             "classes": json.dumps(manifest.classes, ensure_ascii=False),
             "max_pictures": max_pictures,
+            **({"thresholds": json.dumps(thresholds, ensure_ascii=False)} if thresholds else {}),
             "top_k": "with infer?top_k=K, both outputs have the shape [N, K]: the K best classes "
             "and their probabilities",
         },

@@ -46,12 +46,15 @@ class Prediction(ClassScore):
         known: whether the picture is like the training pictures; None if GRAFT_NOVELTY is false, or
             if the model cannot tell.
         novelty: how unlike the training pictures the picture is, 0 to 1; None if `known` is.
+        labels: the labels of the picture, most probable first; may be empty; None if the model is
+            single-label.
     """
 
     top: tuple[ClassScore, ...]
     set: tuple[str, ...] | None = None
     known: bool | None = None
     novelty: float | None = None
+    labels: tuple[ClassScore, ...] | None = None
 
 
 class Model:
@@ -95,9 +98,14 @@ class Model:
         (classification,) = self._predictor.classify(image[np.newaxis])
         verdict = self._predictor.judge(classification, self._settings, top_k)
         top = tuple(ClassScore(label, score) for label, score in verdict.ranking)
-        labels = None if verdict.label_set is None else tuple(verdict.label_set)
         return Prediction(
-            top[0].label, top[0].score, top, labels, verdict.is_known, verdict.novelty
+            top[0].label,
+            top[0].score,
+            top,
+            None if verdict.label_set is None else tuple(verdict.label_set),
+            verdict.is_known,
+            verdict.novelty,
+            None if verdict.labels is None else tuple(ClassScore(*pair) for pair in verdict.labels),
         )
 
     def explain(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from service.bundle.files import fsync
-from service.engine.classification import Classification, Verdict
+from service.engine.classification import Classification, Verdict, join_labels
 from service.engine.predictor import Predictor
 from service.errors import UsageError
 from service.schemas import classified_json
@@ -28,6 +28,7 @@ _FIRST_COLUMNS = ("path", "label", "score")
 def write_line(judge: Judge, scored: ScoredFile) -> None:
     """Print a line of text for one file: path, label and score, separated by tabs.
 
+    If the model is multi-label, the second column has all labels, joined by |; it may be empty.
     A fourth column follows if the picture is unlike the training pictures, or if the file was not
     classified: then label and score are empty, and the column shows the error.
     Tabs and line breaks inside a column become spaces, so each picture has exactly one line.
@@ -37,6 +38,8 @@ def write_line(judge: Judge, scored: ScoredFile) -> None:
     else:
         verdict = judge(scored.classification)
         label, score = verdict.ranking[0]
+        if verdict.labels is not None:
+            label = join_labels(name for name, _ in verdict.labels)
         note = ["unlike the training pictures"] if verdict.is_known is False else []
         fields = [scored.path, label, f"{score:.4f}", *note]
     print(*(" ".join(field.splitlines()).replace("\t", " ") for field in fields), sep="\t")
@@ -53,12 +56,15 @@ def write_json_line(predictor: Predictor, settings: Settings, scored: ScoredFile
 
 
 @contextmanager
-def csv_table(path: Path, classes: Sequence[str], judge: Judge) -> Iterator[WriteRow]:
+def csv_table(
+    path: Path, classes: Sequence[str], judge: Judge, is_multi_label: bool = False
+) -> Iterator[WriteRow]:
     """Open a CSV file; yield a function that writes the row of one picture.
 
     The complete file appears at `path` when the block ends. If the block raises an error, `path`
     remains unchanged. The columns are path, label, score, `probability_<class>` for every class,
-    known, novelty, set (a JSON list of labels), and error. What the model cannot tell is empty.
+    known, novelty, set (a JSON list of labels), and error. If the model is multi-label, there is
+    also `labels`, the labels joined by |. What the model cannot tell is empty.
     An existing file is replaced only if it is such a table, because a shell
     expands `--csv *.jpg` to the names of pictures.
 
@@ -66,6 +72,7 @@ def csv_table(path: Path, classes: Sequence[str], judge: Judge) -> Iterator[Writ
         path: path of the CSV file.
         classes: labels of all classes, in the order of the model's outputs.
         judge: what an answer says about a picture, as `Predictor.judge`.
+        is_multi_label: whether the model gives a picture any number of labels.
 
     Raises:
         UsageError: the CSV file cannot be written, or `path` is another file.
@@ -74,13 +81,15 @@ def csv_table(path: Path, classes: Sequence[str], judge: Judge) -> Iterator[Writ
         # Quote all texts: csv alone would not quote `\r`, which many readers take for a line break.
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
         columns = [f"probability_{label}" for label in classes]
+        trust_columns = [*_TRUST_COLUMNS, "labels"] if is_multi_label else _TRUST_COLUMNS
+        blank = [""] * (2 + len(columns) + len(trust_columns))
 
         def write(scored: ScoredFile) -> None:
             with _usage_error_on_oserror(path):
-                writer.writerow(_row(classes, judge, scored))
+                writer.writerow(_row(judge, scored) or [scored.path, *blank, _error_text(scored)])
 
         with _usage_error_on_oserror(path):
-            writer.writerow([*_FIRST_COLUMNS, *columns, *_TRUST_COLUMNS, "error"])
+            writer.writerow([*_FIRST_COLUMNS, *columns, *trust_columns, "error"])
         yield write
 
 
@@ -129,10 +138,10 @@ def _replacing(path: Path) -> Iterator[TextIO]:
                 partial.unlink()
 
 
-def _row(classes: Sequence[str], judge: Judge, scored: ScoredFile) -> list[str | float]:
+def _row(judge: Judge, scored: ScoredFile) -> list[str | float]:
+    """Return the cells of a picture; none if it was not classified."""
     if scored.classification is None:
-        blank = [""] * (2 + len(classes) + len(_TRUST_COLUMNS))
-        return [scored.path, *blank, _error_text(scored)]
+        return []
     verdict = judge(scored.classification)
     label, score = verdict.ranking[0]
     numbers = [_rounded(value) for value in scored.classification.probabilities.tolist()]
@@ -140,7 +149,10 @@ def _row(classes: Sequence[str], judge: Judge, scored: ScoredFile) -> list[str |
     novelty = "" if verdict.novelty is None else _rounded(verdict.novelty)
     labels = verdict.label_set
     shown = "" if labels is None else json.dumps(labels, ensure_ascii=False)
-    return [scored.path, label, _rounded(score), *numbers, known, novelty, shown, ""]
+    trust = [known, novelty, shown]
+    if verdict.labels is not None:
+        trust.append(join_labels(name for name, _ in verdict.labels))
+    return [scored.path, label, _rounded(score), *numbers, *trust, ""]
 
 
 def _rounded(value: float) -> float:

@@ -27,12 +27,20 @@ def test_best_class_is_the_answer() -> None:
     assert classified_json(Verdict(ranking, ["red"], novelty=0.5)) == ANSWER
     without = {key: ANSWER[key] for key in ("label", "score", "top")}
     assert classified_json(Verdict(ranking)) == without
-    assert Classified.model_validate(ANSWER, strict=True).model_dump() == ANSWER
+    assert Classified.model_validate(ANSWER, strict=True).model_dump(exclude_none=True) == ANSWER
 
 
 def test_answer_is_a_classification_with_its_model() -> None:
     answer = Answer.model_validate({**ANSWER, "model": MODEL}, strict=True)
-    assert answer.model_dump() == {**ANSWER, "model": MODEL}
+    assert answer.model_dump() == {**ANSWER, "model": MODEL, "labels": None}
+
+
+def test_a_multi_label_answer_has_all_labels() -> None:
+    ranking = [("red", 0.75), ("blue", 0.6)]
+    content = classified_json(Verdict(ranking, labels=ranking))
+    assert content["labels"] == content["top"]
+    assert Classified.model_validate(content, strict=True).labels
+    assert classified_json(Verdict(ranking, labels=[]))["labels"] == []
 
 
 def test_error_has_code_and_message() -> None:

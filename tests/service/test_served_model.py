@@ -79,6 +79,18 @@ def test_a_picture_is_classified_and_counted(
     assert registry.get_sample_value("graft_inference_seconds_count") == 1
 
 
+def test_every_label_of_a_picture_is_counted(
+    staging: Path, multi_label_manifest: Manifest, registry: CollectorRegistry, draw: Any
+) -> None:
+    bundle = seal(staging, multi_label_manifest, staging.parent)
+    model = ServedModel(bundle, TUNING, Settings(), Metrics(registry))
+    answer = asyncio.run(model.classify(draw("red")))
+    assert [label["label"] for label in answer["labels"]] == ["red", "green"]
+    for label in ("red", "green"):
+        assert registry.get_sample_value("graft_predictions_total", {"label": label}) == 1
+    model.close()
+
+
 def test_an_answer_has_the_set_of_labels(staging: Path, manifest: Manifest, draw: Any) -> None:
     (staging / "calibration.json").write_text(json.dumps({"true_scores": [0.5] * 19}))
     bundle = seal(staging, manifest, staging.parent)

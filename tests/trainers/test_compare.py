@@ -137,3 +137,8 @@ main(["--help"])
     command = [sys.executable, "-c", code]
     completed = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
     assert "--plugins A,B,C" in completed.stdout
+
+
+def test_several_labels_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", str(tmp_path), "--task", "multi-label"]) == 2
+    assert "trainers.compare compares only models that answer with one" in capsys.readouterr().err

@@ -127,3 +127,11 @@ def test_help_is_fast() -> None:
     assert "MODEL" in completed.stdout
     assert time.process_time() - started < 1
     assert "onnxruntime" not in completed.stderr
+
+
+def test_a_multi_label_model_is_refused(
+    staging: Path, multi_label_manifest: Manifest, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = seal(staging, multi_label_manifest, staging.parent)
+    assert run(bundle.path, "--data", data) == 2
+    assert "is a multi-label model, and trainers.evaluate measures only" in capsys.readouterr().err

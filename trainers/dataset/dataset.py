@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from trainers.dataset.folders.scan import LeftOut, Scan, format_left_out
 from trainers.dataset.folders.suggestions import suggest_folder
 from trainers.dataset.inspection import inspect_files
 from trainers.dataset.scanning import picture_path
+from trainers.dataset.tables.labels import SEPARATOR
 
 MIN_PICTURES = 2
 """Smallest number of pictures per class: one for training and one for the test."""
@@ -39,7 +39,8 @@ class Dataset:
         folder: the folder of the pictures; for an archive, the folder into which it was unpacked.
         classes: names, sorted.
         paths: relative to the folder, or URIs.
-        labels: (N,) int64, indices of classes.
+        labels: (N,) int64, indices of classes. If pictures have several labels, the rarest label of
+            each picture, to sample and split by; the number of classes for a picture without one.
         splits: names from SPLITS. Until `splits.splitting.split` has run, "" for each picture whose
             folder does not name a split.
         digests: SHA-256 of the files, in hexadecimal.
@@ -52,6 +53,8 @@ class Dataset:
         layout: where in the folder the classes are.
         sources: the source of each picture as found by --group, "" if there is none; an empty tuple
             without --group.
+        targets: (N, classes) bool, whether a picture has a label, if pictures may have several
+            labels; otherwise (0, 0).
         pinned: numbers of pictures by how --split has decided their split (see
             `splits.pinning.PinnedSplit`); empty without --split.
     """
@@ -72,7 +75,13 @@ class Dataset:
     data_path: Path | None = None
     layout: Layout = field(default_factory=Layout)
     sources: tuple[str, ...] = ()
+    targets: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
     pinned: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a picture may have several labels, or none."""
+        return bool(self.targets.size)
 
     @property
     def title(self) -> Path:
@@ -123,10 +132,27 @@ class Dataset:
     def with_splits(self, splits: tuple[str, ...]) -> Dataset:
         return replace(self, splits=splits)
 
+    def names(self, rows: NDArray[np.int64]) -> list[str]:
+        """The class of each picture, or its labels, joined by |; "" if it has none."""
+        if not self.is_multi_label:
+            return [self.classes[label] for label in self.labels[rows]]
+        return [self.join_labels(own) for own in self.targets[rows]]
+
+    def join_labels(self, chosen: NDArray[np.bool_]) -> str:
+        """Join the names of labels by |, from a mask (classes,)."""
+        return SEPARATOR.join(self.classes[index] for index in np.flatnonzero(chosen))
+
+    def count_classes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The number of pictures (classes,) of each class or with each label, among some rows."""
+        if self.is_multi_label:
+            counts: NDArray[np.int64] = self.targets[rows].sum(axis=0)
+            return counts
+        return np.bincount(self.labels[rows], minlength=len(self.classes))
+
     def class_counts(self) -> dict[str, int]:
         """Number of pictures of each class; 0 for a class without readable pictures."""
-        counts = Counter(self.labels.tolist())
-        return {label: counts[index] for index, label in enumerate(self.classes)}
+        counts = self.count_classes(np.arange(len(self.paths)))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
 
     def class_weights(self) -> NDArray[np.float32]:
         """Weights (classes,) float32 that balance the classes of the training split.
@@ -150,7 +176,7 @@ def load_dataset(scan: Scan, cache: Cache) -> Dataset:
     readable = [row for row in range(len(scan.pictures)) if row not in problems]
     pictures = [scan.pictures[row] for row in readable]
     digests = [digests[row] for row in readable]
-    labels = np.array([scan.classes.index(picture.label) for picture in pictures], np.int64)
+    labels, targets = _encode_labels(scan, [picture.label for picture in pictures])
     sources = tuple(picture.group for picture in pictures)
     lines = [
         f"{picture.name} {picture.label} {digest}"
@@ -172,7 +198,21 @@ def load_dataset(scan: Scan, cache: Cache) -> Dataset:
         data_path=scan.data_path,
         layout=scan.layout,
         sources=sources if any(sources) else (),
+        targets=targets,
     )
+
+
+def _encode_labels(scan: Scan, names: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return `labels` and `targets` of a `Dataset`, from the label of each picture."""
+    index = {name: number for number, name in enumerate(scan.classes)}
+    if not scan.is_multi_label:
+        return np.array([index[name] for name in names], np.int64), np.zeros((0, 0), np.bool_)
+    targets = np.zeros((len(names), len(index)), np.bool_)
+    for row, name in enumerate(names):
+        targets[row, [index[part] for part in name.split(SEPARATOR) if part]] = True
+    counts = np.append(targets.sum(axis=0), len(names) + 1)
+    own = np.column_stack([targets, np.ones(len(names), np.bool_)])  # the last one: no label
+    return np.where(own, counts, len(names) + 2).argmin(axis=1), targets
 
 
 def check_classes(dataset: Dataset) -> None:
@@ -189,6 +229,11 @@ def check_classes(dataset: Dataset) -> None:
             f"{title}: every class needs at least {MIN_PICTURES} readable pictures, but there are "
             f"fewer in {format_names(small)}: add pictures to each such class, or remove it"
             + format_left_out(dataset.left_out)
+        )
+    if len(counts) < 2 and dataset.is_multi_label:
+        raise DataError(
+            f"{title} has only one label (`{next(iter(counts))}`), but a classifier needs two: "
+            "give each picture one of two classes, and train without --task multi-label"
         )
     if len(counts) < 2:
         inner = [f"--data {dataset.folder}/{path}" for path in dataset.layout.inner_roots]

@@ -28,6 +28,7 @@ from trainers.dataset.folders.suggestions import suggest_folder
 from trainers.dataset.group_rule import check_group
 from trainers.dataset.tables.discovery import find_tables
 from trainers.dataset.tables.downloading import is_uri, local_path
+from trainers.dataset.tables.labels import Task
 from trainers.dataset.tables.pictures import scan_tables
 from trainers.dataset.tables.records import is_table
 from trainers.progress import Progress
@@ -35,7 +36,12 @@ from trainers.progress import Progress
 _SPREADSHEETS = (".xlsx", ".xls", ".ods")
 
 
-def scan(data_path: Path, group: str | None = None, progress: Progress | None = None) -> Scan:
+def scan(
+    data_path: Path,
+    group: str | None = None,
+    progress: Progress | None = None,
+    task: Task = "single-label",
+) -> Scan:
     """List the pictures of a folder, of a Zip or tar archive, or of a table, and their classes.
 
     If a folder or an archive has no two class folders, but a table of labels, the table is used.
@@ -43,10 +49,12 @@ def scan(data_path: Path, group: str | None = None, progress: Progress | None = 
     Args:
         group: the value of --group; it may be the name of a column of the table.
         progress: shows the progress of downloading the pictures that a table names by URIs.
+        task: the value of --task.
 
     Raises:
         DataError: the folder is missing, cannot be opened or holds no pictures, the archive cannot
-            be unpacked, it is not clear which folders are the classes, or the table cannot be read.
+            be unpacked, it is not clear which folders are the classes, the table cannot be read,
+            or class folders would have to give several labels.
         ConfigError: --group names no column, and is not a valid regular expression.
         OSError: the table cannot be opened.
     """
@@ -54,7 +62,7 @@ def scan(data_path: Path, group: str | None = None, progress: Progress | None = 
         raise DataError(f"--data {escape(str(data_path))} {UNPRINTABLE.reason}")
     folder, progress = open_folder(data_path), progress or Progress(is_quiet=True)
     if is_table(data_path):
-        return _scan_tables(data_path, folder, {data_path: ""}, group, progress)
+        return _scan_tables(data_path, folder, {data_path: ""}, group, progress, task)
     if reason := why_not_opened(folder):
         raise DataError(f"--data {folder} {reason}; make it readable for this user")
     entries = list_entries(folder)
@@ -67,8 +75,13 @@ def scan(data_path: Path, group: str | None = None, progress: Progress | None = 
     except DataError as error:
         classes, problem = (), DataError(f"{data_path}: {error}")
     if (len(classes) < 2 or all(map(is_split_name, classes))) and (tables := find_tables(folder)):
-        found = _scan_tables(data_path, folder, tables, group, progress)
+        found = _scan_tables(data_path, folder, tables, group, progress, task)
         return replace(found, left_out=(*found.left_out, *lost))
+    if task == "multi-label":
+        raise DataError(
+            f"--task multi-label needs a table of labels, but in --data {data_path} each picture "
+            "has one class, its folder: see docs/multi-label.md"
+        )
     if problem:
         raise problem
     check_group(group)
@@ -86,8 +99,9 @@ def _scan_tables(
     tables: Mapping[Path, str],
     group: str | None,
     progress: Progress,
+    task: Task,
 ) -> Scan:
-    found = scan_tables(data_path, folder, tables, group, progress)
+    found = scan_tables(data_path, folder, tables, group, progress, task)
     if not any(picture.group for picture in found.pictures):
         check_group(group, f", and no column of the table ({'; '.join(found.layout.notes)})")
     return found

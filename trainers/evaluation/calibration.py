@@ -117,15 +117,10 @@ def measure_calibration(
             test pictures, or with too few validation pictures.
     """
     hits = test.predicted == test.labels
-    edges = np.linspace(0, 1, BINS + 1)
     return {
         "error": calibration_error(test.scores, hits),
         "noise_floor": noise_floor(test.scores),
-        "bins": [
-            _range(test.scores, hits, low, high)
-            for low, high in pairwise(edges)
-            if _is_within(test.scores, low, high).any()
-        ],
+        "bins": measure_bins(test.scores, hits),
         "bands": [
             _range(test.scores, hits, low, high)
             for low, high in zip(BANDS, (1.0, *BANDS), strict=False)
@@ -134,13 +129,26 @@ def measure_calibration(
     }
 
 
+def measure_bins(scores: NDArray[np.floating], hits: NDArray[np.bool_]) -> list[dict[str, Any]]:
+    """Return the `bins` of `measure_calibration`: figures of each range of scores with pictures."""
+    return [
+        _range(scores, hits, low, high)
+        for low, high in pairwise(np.linspace(0, 1, BINS + 1))
+        if _is_within(scores, low, high).any()
+    ]
+
+
 def true_scores(predictions: Predictions) -> list[float]:
     """Return the probabilities of the true classes, in ascending order, for the sets of labels.
 
     Of more than MAX_TRUE_SCORES probabilities, only as many are kept, at equal distances.
     """
     rows = np.arange(len(predictions.labels))
-    scores = np.sort(predictions.probabilities[rows, predictions.labels])
+    return thin_out(np.sort(predictions.probabilities[rows, predictions.labels]))
+
+
+def thin_out(scores: NDArray[np.floating]) -> list[float]:
+    """Keep at most MAX_TRUE_SCORES of sorted scores, at equal distances."""
     if len(scores) > MAX_TRUE_SCORES:
         kept = np.arange(MAX_TRUE_SCORES) + 0.5
         scores = scores[(kept * len(scores) / MAX_TRUE_SCORES).astype(np.int64)]

@@ -40,8 +40,16 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
         return
     yield f"the model is now `{name}:latest` and replaces {summary.describe(old.manifest)}"
     result = compare_recorded(new, old)
-    if set(new.manifest.classes) != set(old.manifest.classes):
+    is_single_label = not (new.manifest.is_multi_label or old.manifest.is_multi_label)
+    if new.manifest.task != old.manifest.task:
+        yield "the figures of the two models cannot be compared, because their tasks differ"
+    elif set(new.manifest.classes) != set(old.manifest.classes):
         yield "the accuracies of the two models cannot be compared, because their classes differ"
+    elif result is None and not is_single_label:
+        yield (
+            "the recorded figures of the two models cannot be compared: their data or test "
+            "pictures differ, or a bundle does not list all mistakes"
+        )
     elif result is None:
         options = (str(new.path), "--over", old.manifest.tag, "--data", str(data))
         yield (
@@ -58,7 +66,7 @@ def describe(new: Bundle, old: Bundle | None, data: Path) -> Iterator[str]:
         )
     yield f"the old model is still in the store; to serve it, set GRAFT_MODEL={old.manifest.tag}"
     champion = next(iter(store.list_champions(name)), new.manifest.tag)
-    if champion != new.manifest.tag:
+    if champion != new.manifest.tag and is_single_label:
         command = command_lines.python_command(
             "trainers.promote", str(new.path), "--data", str(data)
         )
@@ -81,7 +89,7 @@ def list_doubts(new: Bundle, old: Bundle | None) -> Iterator[str]:
             f"the new model was trained on {summary.DRAWN}, but it replaces "
             f"{old.manifest.tag}, which was not"
         )
-    result = compare_recorded(new, old)
+    result = compare_recorded(new, old) if new.manifest.task == old.manifest.task else None
     if result and result.new < result.old:
         reservation = "" if result.high < 0 else ", but the difference may be due to chance"
         yield f"the new model is less accurate than {old.manifest.tag}{reservation}"

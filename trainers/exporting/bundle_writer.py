@@ -90,7 +90,7 @@ def write_bundle(
         rows = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
         images = dataset.images[rows]
         parity = export.check_parity(source, staging, images, (*FORMATS, *config.formats))
-        _write_golden(source, dataset, staging)
+        write_golden(source, dataset, staging)
     if heat_maps.has_regions(classifier):
         with progress.step("exporting heat maps"):
             heat_maps.export(classifier, staging)
@@ -109,7 +109,7 @@ def write_bundle(
     held_out = calibrated.cross_validated or validation
     validation = validation.with_probabilities_of(held_out)
     test = predict_split(predictor, dataset, "test", progress)
-    embed = trained.embed or _embedder(predictor, dataset, progress)
+    embed = trained.embed or embedder(predictor, dataset, progress)
     train = embed_training_pictures(dataset, embed)
     novelty = write_novelty(staging / NOVELTY, train, dataset.classes, validation, test, progress)
     with progress.step("fitting the reference of drift"):
@@ -144,9 +144,9 @@ def write_bundle(
     }
     headline = headline_metrics(metrics["test"], metrics["calibration"])
     manifest = manifest.model_copy(update={"metrics": headline})
-    _write_json(staging / "metrics.json", metrics)
-    _write_json(staging / CALIBRATION, {"true_scores": true_scores(held_out)})
-    _write_json(staging / "config.json", config.model_dump(mode="json"))
+    write_json(staging / "metrics.json", metrics)
+    write_json(staging / CALIBRATION, {"true_scores": true_scores(held_out)})
+    write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
     trained.advice.write_csv(staging, dataset)
     finding.write_json(staging / "findings.json", dataset, findings)
@@ -155,7 +155,7 @@ def write_bundle(
     return seal(staging, manifest, config.output), metrics
 
 
-def _embedder(predictor: Predictor, dataset: Dataset, progress: Progress) -> Embed:
+def embedder(predictor: Predictor, dataset: Dataset, progress: Progress) -> Embed:
     """Return a function that computes embeddings of training pictures with the exported model."""
 
     def embed(positions: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -178,7 +178,7 @@ def _training_counts(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _write_golden(source: Source, dataset: Dataset, staging: Path) -> None:
+def write_golden(source: Source, dataset: Dataset, staging: Path) -> None:
     """Write the golden pictures and the golden answers into the bundle.
 
     One test picture of each class is a golden picture, up to GOLDEN_PICTURES.
@@ -194,9 +194,9 @@ def _write_golden(source: Source, dataset: Dataset, staging: Path) -> None:
         name = f"{number}.{dataset.inspections['format'][row].decode().lower()}"
         (folder / name).write_bytes(dataset.read_picture(row))
         golden[name] = [float(probability) for probability in probabilities]
-    _write_json(staging / GOLDEN_ANSWERS, golden)
+    write_json(staging / GOLDEN_ANSWERS, golden)
 
 
-def _write_json(path: Path, content: Any) -> None:
+def write_json(path: Path, content: Any) -> None:
     text = json.dumps(content, indent=2, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

@@ -14,6 +14,8 @@ from service.errors import GraftError
 from trainers.evaluation import replacement
 from trainers.progress import log
 
+MULTI_LABEL_FIGURES = ("macro_f1", "micro_f1", "mean_average_precision")
+"""The figures of metrics.json that a run also prints with --json if its model is multi-label."""
 MAX_CONFUSED_PAIRS = 3
 """The log shows at most this many pairs of confused classes. The report shows more."""
 
@@ -30,7 +32,9 @@ def register(bundle: Bundle, metrics: Mapping[str, Any], data: Path) -> dict[str
 
     Returns:
         The values that a run prints with --json: bundle, report, model, test_accuracy,
-        test_accuracy_interval, validation_accuracy, data, replaces; with --folds also folds.
+        test_accuracy_interval, validation_accuracy, data, replaces; with --folds also folds. If the
+        model is multi-label, an accuracy is the share of pictures whose labels are all right, and
+        there are also test_macro_f1, test_micro_f1 and test_mean_average_precision.
 
     Raises:
         GraftError: the bundle is complete, but the store is not writable.
@@ -53,6 +57,7 @@ def register(bundle: Bundle, metrics: Mapping[str, Any], data: Path) -> dict[str
         **({"folds": {name: folds[name] for name in FOLD_FIGURES}} if folds else {}),
         "data": summary.training_data(bundle.manifest)["source"],
         "replaces": previous and previous.manifest.tag,
+        **{f"test_{name}": test[name] for name in MULTI_LABEL_FIGURES if name in test},
     }
 
 
@@ -74,21 +79,25 @@ def save(bundle: Bundle) -> str:
 
 
 def log_test(bundle: Bundle, model: str, test: Mapping[str, Any]) -> None:
-    """Log the test accuracy, the most confused classes, the report's path and the serving command.
+    """Log the test figures, the most confused classes, the report's path and the serving command.
 
     Args:
         model: the tag of the bundle in the store.
         test: the metrics of the test pictures, as in metrics.json.
     """
     low, high = test["accuracy_interval"]
+    if bundle.manifest.is_multi_label:
+        log.info("test figures: %s", summary.describe_accuracy(bundle.manifest))
     is_drawn = summary.training_data(bundle.manifest)["source"] == summary.DRAWN
     pictures = "picture" if test["n"] == 1 else "pictures"
     log.info(
-        "test accuracy %.4f on %d %s (95%% confidence interval %.3f to %.3f), measured with the "
+        "test accuracy %.4f%s on %d %s (95%% confidence interval %.3f to %.3f), measured with the "
         "exported ONNX model",
-        *(test["accuracy"], test["n"], summary.DRAWN if is_drawn else pictures, low, high),
+        test["accuracy"],
+        " (all labels of a picture right)" if bundle.manifest.is_multi_label else "",
+        *(test["n"], summary.DRAWN if is_drawn else pictures, low, high),
     )
-    for pair in test["most_confused"][:MAX_CONFUSED_PAIRS]:
+    for pair in test.get("most_confused", [])[:MAX_CONFUSED_PAIRS]:
         log.info("  %s", pair["advice"])
     log.info("report: %s", bundle.path / REPORT)
     log.info("serve it:  %s", command_lines.serve_command(model))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
 
 import keras
 import numpy as np
@@ -105,6 +107,7 @@ def build_head(
     offset: NDArray[np.float32],
     classes: int,
     penalty: float = 0.0,
+    activation: Literal["softmax", "sigmoid"] = "softmax",
 ) -> keras.Model:
     """Build a head: embeddings (N, D) -> probabilities (N, classes).
 
@@ -116,6 +119,8 @@ def build_head(
         penalty: factor of the L2 regularisation in fine-tuning. The factor 1 / (2 C n) has the
             same effect as the inverse regularisation strength C of logistic regression on n
             pictures.
+        activation: what makes probabilities of the logits: with softmax they sum to 1, with sigmoid
+            each class has a probability of its own.
     """
     layers = keras.layers
     embedding = keras.Input((len(scale),), name="embedding")
@@ -126,7 +131,8 @@ def build_head(
         kernel_regularizer=keras.regularizers.L2(penalty) if penalty else None,
         name="logits",
     )(values)
-    return keras.Model(embedding, layers.Softmax(name="probabilities")(logits), name="head")
+    output = layers.Softmax if activation == "softmax" else partial(layers.Activation, "sigmoid")
+    return keras.Model(embedding, output(name="probabilities")(logits), name="head")
 
 
 def validate(model: keras.Model, examples: Examples) -> ValidationResult:

@@ -40,7 +40,9 @@ def join(embedder: onnx.ModelProto, head: keras.Model) -> onnx.ModelProto:
         graph.initializer.append(_tensor(constant, name))
         graph.node.append(helper.make_node(operation, [values, name], [result]))
         values = result
-    graph.node.append(helper.make_node("Softmax", [values], [PROBABILITIES], axis=-1))
+    is_sigmoid = isinstance(head.get_layer("probabilities"), keras.layers.Activation)
+    operation, attributes = ("Sigmoid", {}) if is_sigmoid else ("Softmax", {"axis": -1})
+    graph.node.append(helper.make_node(operation, [values], [PROBABILITIES], **attributes))
     shape = ["batch", len(bias)]
     output = helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, shape)
     graph.output.insert(0, output)

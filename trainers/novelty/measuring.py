@@ -31,7 +31,8 @@ def write_novelty(
     Args:
         path: the path of the file in the bundle.
         train: the training pictures with which the service compares new pictures.
-        classes: the names of the classes.
+        classes: the names of the classes; empty if pictures may have several labels, so that no
+            class can be held out.
         validation, test: the predictions of the exported model, with embeddings.
 
     Returns:
@@ -55,7 +56,7 @@ def write_novelty(
         novelty = fit_novelty(references, _outputs(validation))
         path.write_bytes(novelty.to_bytes())
         known = EmbeddedPictures(validation.rows, validation.labels, validation.embeddings)
-        held_out = measure_held_out(train, known, classes)
+        held_out = measure_held_out(train, known, classes) if classes else None
     return {
         "threshold": KNOWN_SHARE,
         "signals": list(SIGNALS),

@@ -49,6 +49,13 @@ def promote(
             *(tag, "already the" if is_champion else "the first"),
         )
         return {"champion": tag, "promoted": True, "reasons": []}
+    for model in (new.manifest, old.manifest):
+        if model.is_multi_label:
+            raise UsageError(
+                f"{model.tag} is a multi-label model, and trainers.promote compares only models "
+                "that answer with one class: compare the figures of both reports, and name the "
+                f"model to serve, e.g. GRAFT_MODEL={new.manifest.tag}"
+            )
     comparison = compare(new, old, data, progress)
     for caveat in comparison.caveats():
         log.warning("careful: %s", caveat)

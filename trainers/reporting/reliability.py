@@ -17,14 +17,15 @@ _SMALLEST, _LARGEST = 2.5, 9.0
 """Radius of the dot of a single picture at least, and of the dot with the most pictures."""
 
 
-def plot(bins: Sequence[Mapping[str, Any]]) -> Markup:
+def plot(bins: Sequence[Mapping[str, Any]], title: str = "share of right answers") -> Markup:
     """Plot accuracy by score; a calibrated model has its dots on the diagonal.
 
     Args:
         bins: the bins of `trainers.evaluation.calibration.evaluate_calibration`. The area of a dot
             grows with its number of pictures; its line is the 95% confidence interval.
+        title: what the vertical axis shows.
     """
-    elements = [text(0, 12, "share of right answers", "start", "title")]
+    elements = [text(0, 12, title, "start", "title")]
     for tick in _TICKS:
         elements.append(stroke("grid", _x(0), _x(1), _y(tick), _y(tick)))
         elements.append(text(_LEFT - 6, _y(tick) + 3.5, f"{100 * tick:g}%", "end"))
@@ -44,9 +45,9 @@ def plot(bins: Sequence[Mapping[str, Any]]) -> Markup:
     )
     svg = (
         '<svg class="chart reliability" viewBox="0 0 {} {}" role="img" '
-        'aria-label="share of right answers by score: {}">{}</svg>'
+        'aria-label="{} by score: {}">{}</svg>'
     )
-    return Markup(svg).format(_WIDTH, _HEIGHT, description, Markup("").join(elements))
+    return Markup(svg).format(_WIDTH, _HEIGHT, title, description, Markup("").join(elements))
 
 
 def _x(share: float) -> float:

@@ -143,4 +143,5 @@ def top_k_parameter(manifest: Manifest) -> Json:
 def _example(manifest: Manifest) -> Json:
     scores = zip(manifest.classes, (0.97, 0.02), strict=False)
     top = [{"label": label, "score": score} for label, score in scores]
-    return {**top[0], "top": top}
+    labels = {"labels": top[:1]} if manifest.is_multi_label else {}
+    return {**top[0], **labels, "top": top}

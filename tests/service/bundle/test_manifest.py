@@ -16,9 +16,7 @@ Edit = Callable[[dict[str, Any]], None]
 Rewrite = Callable[..., None]
 
 
-@pytest.mark.parametrize(
-    "decision", [{"temperature": 1.5}, {"temperature": 0}, {"thresholds": {"red": 0.9}}]
-)
+@pytest.mark.parametrize("decision", [{"temperature": 1.5}, {"temperature": 0}])
 def test_decisions_that_the_service_cannot_apply_are_refused(
     manifest: Manifest, decision: dict[str, Any]
 ) -> None:
@@ -27,6 +25,19 @@ def test_decisions_that_the_service_cannot_apply_are_refused(
         Manifest(**{**content, "decision": decision})
     neutral = Manifest(**{**content, "decision": {"temperature": 1.0, "thresholds": {}}})
     assert neutral.decision == manifest.decision
+
+
+def test_only_multi_label_models_have_thresholds(
+    manifest: Manifest, multi_label_manifest: Manifest
+) -> None:
+    content = multi_label_manifest.model_dump()
+    assert Manifest(**content).is_multi_label
+    assert not manifest.is_multi_label
+    for thresholds in ({}, {"red": 0.9}, {"green": 0.5, "red": 0.5, "blue": 0.5}):
+        with pytest.raises(ValidationError, match="the thresholds of a multi-label model must be"):
+            Manifest(**{**content, "decision": {"thresholds": thresholds}})
+    with pytest.raises(ValidationError, match="the thresholds of a single-label model must be"):
+        Manifest(**{**content, "task": "single-label"})
 
 
 def test_headline_metric_must_be_a_number(manifest: Manifest) -> None:

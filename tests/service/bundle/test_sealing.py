@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import os
 import subprocess
@@ -110,3 +111,12 @@ def test_failed_sealing_publishes_nothing(
     with pytest.raises(BundleError, match="not a valid manifest"):
         seal(staging, diverged, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["staging"]
+
+
+def test_older_versions_can_read_a_single_label_bundle(
+    tiny_bundle: Bundle, staging: Path, multi_label_manifest: Manifest
+) -> None:
+    assert "task" not in json.loads((tiny_bundle.path / "manifest.json").read_text())
+    bundle = seal(staging, multi_label_manifest, staging.parent)
+    assert Bundle.read(bundle.path).manifest == bundle.manifest
+    assert json.loads((bundle.path / "manifest.json").read_text())["task"] == "multi-label"

@@ -106,3 +106,15 @@ def test_a_model_is_logged_with_its_warnings(
     summary_record, warning_record = caplog.records
     assert (summary_record.levelname, warning_record.levelname) == ("INFO", "WARNING")
     assert summary_record.getMessage() == f"serving {summary.describe(manifest)}"
+
+
+def test_a_multi_label_model_is_described_by_its_labels(multi_label_manifest: Manifest) -> None:
+    figures = {"test_macro_f1": 0.91, "test_mean_average_precision": 0.95, "test_accuracy": 0.3}
+    metrics = {**GOOD_METRICS, **figures, "test_accuracy_low": 0.25}
+    described = multi_label_manifest.model_copy(update={"metrics": metrics})
+    assert summary.describe_accuracy(described) == (
+        "macro F1 0.9100, mean average precision 0.9500, all labels right 0.3000 on 200 test "
+        "pictures"
+    )
+    (warning,) = summary.model_warnings(described)
+    assert "the most common set of labels would reach 40%" in warning

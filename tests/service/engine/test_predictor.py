@@ -166,3 +166,24 @@ def test_a_bundle_without_scores_has_no_sets(predictor: Predictor) -> None:
 def test_damaged_scores_are_refused(staging: Path, manifest: Manifest, scores: object) -> None:
     with pytest.raises(BundleError, match=r"(?s)calibration.json is damaged .*train"):
         Predictor(seal_with_scores(staging, manifest, scores))
+
+
+def test_labels_reach_their_thresholds(
+    predictor: Predictor, staging: Path, multi_label_manifest: Manifest
+) -> None:
+    several = Predictor(seal_with_scores(staging, multi_label_manifest, [0.3] * 19))
+    probabilities = np.array([0.6, 0.003, 0.9], np.float32)
+    assert [label for label, _ in several.labels(probabilities)] == ["blue", "red", "green"]
+    assert several.labels(np.array([0.4, 0.001, 0.4], np.float32)) == []
+    assert predictor.labels(probabilities) == [("blue", pytest.approx(0.9))]
+    verdict = several.judge(Classification(probabilities, np.ones(3, np.float32)), Settings())
+    assert verdict.labels == several.labels(probabilities)
+    assert verdict.ranking[0][0] == "blue"
+
+
+def test_the_set_of_several_labels_may_be_empty(
+    staging: Path, multi_label_manifest: Manifest
+) -> None:
+    predictor = Predictor(seal_with_scores(staging, multi_label_manifest, [0.3] * 19))
+    assert predictor.label_set(np.array([0.3, 0.9, 0.2], np.float32), 0.9) == ["green", "red"]
+    assert predictor.label_set(np.array([0.2, 0.1, 0.2], np.float32), 0.9) == []

@@ -90,5 +90,11 @@ def test_metadata_declares_the_models_input_and_describes_files(
     }
     assert "BYTES of shape [N]" in content["parameters"]["images"]
     assert json.loads(content["parameters"]["classes"]) == list(manifest.classes)
+    assert "thresholds" not in content["parameters"]
     allowed = (str, int, float, bool)
     assert all(isinstance(value, allowed) for value in content["parameters"].values())
+
+
+def test_metadata_of_a_multi_label_model_has_the_thresholds(multi_label_manifest: Manifest) -> None:
+    thresholds = json.loads(metadata(multi_label_manifest, 32)["parameters"]["thresholds"])
+    assert thresholds == {"red": 0.5, "green": 0.002, "blue": 0.5}

@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 
 from service import load
+from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
 from service.bundle.store import save
 from service.errors import (
     BadParameter,
@@ -193,3 +195,12 @@ print(load({str(tiny_bundle.path)!r}).predict({str(tiny_bundle.path / "golden/re
     command = [sys.executable, "-c", code]
     completed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert (completed.stdout, completed.stderr) == ("red\n", "")
+
+
+def test_a_multi_label_model_names_all_labels(
+    staging: Path, multi_label_manifest: Manifest, model: Model, draw: Draw
+) -> None:
+    several = load(seal(staging, multi_label_manifest, staging.parent).path)
+    labels = several.predict(draw("red")).labels
+    assert [label.label for label in labels or ()] == ["red", "green"]
+    assert model.predict(draw("red")).labels is None

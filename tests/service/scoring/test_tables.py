@@ -176,3 +176,20 @@ def test_a_table_and_an_empty_file_are_replaced(tmp_path: Path, content: str) ->
         write(GOOD)
     assert "a, b.jpg" in path.read_text()
     assert "old.jpg" not in path.read_text()
+
+
+def test_several_labels_are_joined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    verdict = Verdict([("red", 0.7)], labels=[("red", 0.7), ("green", 0.6)])
+    write_line(lambda _: verdict, GOOD)
+    write_line(lambda _: replace(verdict, labels=[]), GOOD)
+    assert capsys.readouterr().out.splitlines() == [
+        "a, b.jpg\tgreen|red\t0.7000",
+        "a, b.jpg\t\t0.7000",
+    ]
+    with csv_table(tmp_path / "out.csv", CLASSES, lambda _: verdict, is_multi_label=True) as write:
+        write(GOOD)
+        write(BAD)
+    with (tmp_path / "out.csv").open(newline="") as file:
+        good, bad = csv.DictReader(file)
+    assert (good["label"], good["labels"], good["error"]) == ("red", "green|red", "")
+    assert (bad["labels"], bad["error"][:15]) == ("", "unreadable_file")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from trainers.cli.arguments import parse
+from trainers.cli.validation import validate
 from trainers.config import ConfigError
 
 
@@ -48,3 +49,14 @@ def test_an_unquoted_no_in_yaml_is_refused(tmp_path: Path) -> None:
 def test_text_that_cannot_be_printed_is_refused(value: str) -> None:
     with pytest.raises(ConfigError, match=r"--output \(=.*control characters"):
         parse(["--plugin", "vgg", "--output", value])
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("strategy", "fine-tune"), ("fine_tune_epochs", 3), ("folds", 5)],
+)
+def test_a_multi_label_model_is_not_fine_tuned(option: str, value: object) -> None:
+    values = {"plugin": "pocket", "task": "multi-label", option: value}
+    with pytest.raises(ConfigError, match=r"--task multi-label cannot be combined with --"):
+        validate(values)
+    assert validate({"plugin": "pocket", "task": "multi-label", "fine_tune_epochs": 0})

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -194,3 +195,34 @@ def test_copies_are_in_one_group(folder: Path) -> None:
 
 def test_long_lists_of_names_are_shortened() -> None:
     assert format_names([f"`{name}`" for name in "abcdefg"]) == "`a`, `b`, `c`, `d`, `e` and 2 more"
+
+
+def test_the_rarest_label_stands_for_a_picture(tmp_path: Path, draw_folder: DrawFolder) -> None:
+    draw_folder(tmp_path, red=5)
+    lines = ["path,label", *("red/0.png,a|b", "red/1.png,b", "red/2.png,", "red/3.png,c|b|a")]
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    files = scan(tmp_path / "labels.csv", task="multi-label")
+    dataset = load_dataset(files, Cache(tmp_path / "c", 0, tmp_path / "work", SILENT))
+    assert dataset.classes == ("a", "b", "c")
+    assert dataset.is_multi_label
+    assert dataset.labels.tolist() == [0, 1, 3, 2]  # 3: no label
+    assert dataset.names(np.arange(4)) == ["a|b", "b", "", "a|b|c"]
+    assert dataset.class_counts() == {"a": 2, "b": 3, "c": 1}
+    assert dataset.count_classes(np.array([0, 2])).tolist() == [1, 1, 0]
+    assert "without a label, examples of none of them: 1" in dataset.layout.notes[1]
+
+
+def test_names_and_counts_of_single_labels(folder: Path) -> None:
+    dataset = read(folder)
+    assert not dataset.is_multi_label
+    assert dataset.names(np.array([0, 3])) == ["blue", "red"]
+    assert dataset.count_classes(np.array([0, 3, 4])).tolist() == [1, 2]
+
+
+def test_one_label_is_better_two_classes(tmp_path: Path, draw_folder: DrawFolder) -> None:
+    draw_folder(tmp_path, red=3)
+    (tmp_path / "labels.csv").write_text("path,label\nred/0.png,a\nred/1.png,a\nred/2.png,\n")
+    files = scan(tmp_path / "labels.csv", task="multi-label")
+    dataset = load_dataset(files, Cache(tmp_path / "c", 0, tmp_path / "work", SILENT))
+    with pytest.raises(DataError, match=r"has only one label \(`a`\).* one of two classes"):
+        check_classes(dataset)

@@ -404,3 +404,19 @@ def test_what_is_not_a_table_is_refused(tmp_path: Path) -> None:
             scan(tmp_path / name)
     with pytest.raises(DataError, match="is not on this machine: download it"):
         scan(Path("https://example.org/labels.csv"))
+
+
+def test_several_lines_of_a_picture_add_up_its_labels(tmp_path: Path) -> None:
+    touch(tmp_path, "1.jpg", "2.jpg")
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\n1.jpg,dog\n1.jpg,cat\n2.jpg,\n")
+    result = scan(table, task="multi-label")
+    assert [file.label for file in result.pictures] == ["cat|dog", ""]
+    assert (result.classes, result.is_multi_label) == (("cat", "dog"), True)
+    with pytest.raises(DataError, match=r"1\.jpg has another class.*line 3.* or add --task multi"):
+        scan(table, task="auto")
+
+
+def test_a_folder_has_no_several_labels(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--task multi-label needs a table of labels"):
+        scan(touch(tmp_path, "a/1.jpg", "b/2.jpg"), task="multi-label")

@@ -129,3 +129,27 @@ def test_a_command_compares_the_new_model_with_the_champion(
 
 def test_find_latest_returns_none_for_an_unknown_name() -> None:
     assert replacement.find_latest("never-trained") is None
+
+
+def test_models_of_two_tasks_are_not_compared(
+    make_bundle: MakeBundle, multi_label_manifest: Manifest
+) -> None:
+    several = {"task": "multi-label", "decision": multi_label_manifest.decision}
+    old, new = make_bundle("old", ["1"]), make_bundle("new", ["1", "2"], **several)
+    lines = list(replacement.describe(new, old, DATA))
+    assert "because their tasks differ" in lines[1]
+    assert not any("trainers.promote" in line for line in lines)
+    assert not list(replacement.list_doubts(new, old))
+
+
+def test_multi_label_models_are_compared_by_pictures_with_wrong_labels(
+    make_bundle: MakeBundle, multi_label_manifest: Manifest
+) -> None:
+    several = {"task": "multi-label", "decision": multi_label_manifest.decision}
+    old = make_bundle("old", ["1", "2"], **several)
+    new = make_bundle("new", ["1"], **several)
+    assert "new model 0.9750, old model 0.9500" in list(replacement.describe(new, old, DATA))[1]
+    other = make_bundle("other", ["1"], fingerprint="g", **several)
+    lines = list(replacement.describe(other, old, DATA))
+    assert "cannot be compared" in lines[1]
+    assert not any("trainers.promote" in line for line in lines)

@@ -8,7 +8,9 @@ import bentoml
 import pytest
 
 from service.bundle import store
+from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
+from service.bundle.sealing import seal
 from service.errors import GraftError
 from trainers.exporting.registration import register, save
 from trainers.progress import log
@@ -79,3 +81,19 @@ def test_a_store_that_cannot_be_written_does_not_lose_the_bundle(
     monkeypatch.setattr(store, "save", fail)
     with pytest.raises(GraftError, match=f"GRAFT_MODEL={tiny_bundle.path}"):
         save(tiny_bundle)
+
+
+def test_a_multi_label_model_has_figures_of_its_labels(
+    staging: Path, multi_label_manifest: Manifest, log_capture: pytest.LogCaptureFixture
+) -> None:
+    figures = {"macro_f1": 0.9, "micro_f1": 0.8, "mean_average_precision": 0.95}
+    headline = {f"test_{name}": value for name, value in figures.items()} | {"test_accuracy": 0.7}
+    manifest = multi_label_manifest.model_copy(update={"metrics": headline})
+    test = {**TEST, **figures, "accuracy": 0.7}
+    del test["most_confused"]
+    metrics = {"test": test, "validation": {"accuracy": 0.5}}
+    result = register(seal(staging, manifest, staging.parent), metrics, Path("pictures"))
+    assert (result["test_macro_f1"], result["test_accuracy"]) == (0.9, 0.7)
+    text = "\n".join(log_capture.messages)
+    assert "test figures: macro F1 0.9000, mean average precision 0.9500" in text
+    assert "test accuracy 0.7000 (all labels of a picture right) on 3 pictures" in text

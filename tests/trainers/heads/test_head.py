@@ -56,3 +56,12 @@ def test_the_last_head_is_selected_if_nothing_could_be_measured() -> None:
     unknown = ValidationResult.from_folds([])
     heads = [Head(None, GOOD, 0.01, views, [], unknown) for views in (1, 4)]
     assert select_lowest_loss(heads) is heads[1]
+
+
+def test_sigmoids_are_independent_of_each_other() -> None:
+    ones = np.ones(4, np.float32)
+    head = build_head(ones, 0 * ones, classes=3, activation="sigmoid")
+    np.testing.assert_allclose(head(ones[np.newaxis]), 0.5)
+    bias = np.array([-9, 0, 9], np.float32)
+    head.get_layer("logits").set_weights([np.zeros((4, 3)), bias])
+    np.testing.assert_allclose(head(ones[np.newaxis])[0], 1 / (1 + np.exp(-bias)), rtol=1e-5)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -21,12 +23,13 @@ def embedder() -> keras.Model:
     return build_embedder(resolve("tiny").load("none"))
 
 
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_the_joined_model_computes_the_head_on_the_embedding(
-    embedder: keras.Model, classes: int
+    embedder: keras.Model, classes: int, activation: Any
 ) -> None:
     embeddings = np.asarray(embedder(IMAGES.astype(np.float32), training=False))
-    head = build_head(*fit_standardisation(embeddings[:, None]), classes)
+    head = build_head(*fit_standardisation(embeddings[:, None]), classes, activation=activation)
     head.set_weights([RNG.normal(size=weight.shape) for weight in head.get_weights()])
     converted = to_onnx(serving_function(embedder), ("embedding",))
     before = converted.SerializeToString()

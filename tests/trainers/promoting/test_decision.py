@@ -8,9 +8,10 @@ from typing import Any
 import bentoml
 import pytest
 
+from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from service.bundle.store import list_champions, resolve, save
-from service.errors import BundleError
+from service.errors import BundleError, UsageError
 from trainers.progress import Progress
 from trainers.promoting import decision
 
@@ -255,3 +256,12 @@ def test_a_bundle_is_found_by_its_folder_its_run_or_its_tag(
         decision.find_bundle(tmp_path / "empty")
     with pytest.raises(BundleError, match="no model 'nowhere'"):
         decision.find_bundle(Path("nowhere"))
+
+
+def test_a_multi_label_model_is_not_compared(
+    make_model: MakeBundle, promote: Promote, multi_label_manifest: Manifest
+) -> None:
+    save(make_model("old"))
+    several = {"task": "multi-label", "decision": multi_label_manifest.decision}
+    with pytest.raises(UsageError, match=r"is a multi-label model, and trainers\.promote compares"):
+        promote(make_model("new", **several))

@@ -54,7 +54,12 @@ def find_small_classes(dataset: Dataset, _: int) -> Iterator[Finding]:
 
 
 def find_imbalance(dataset: Dataset, _: int) -> Iterator[Finding]:
-    """Report the largest and the smallest class if their sizes are very different."""
+    """Report the largest and the smallest class if their sizes are very different.
+
+    If a picture may have several labels, they are not balanced in training, and not reported.
+    """
+    if dataset.is_multi_label:
+        return
     counts = dataset.class_counts()
     small, large = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[large] >= MAX_IMBALANCE * max(1, counts[small]):

@@ -16,6 +16,11 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
         "of duplicates in different classes: the same picture has several labels, and the model "
         "learns all of them. Keep each picture only in the right class",
     ),
+    "duplicate_with_other_labels": (
+        "error",
+        "of duplicates with different labels: the model learns that the same picture has a label "
+        "and does not have it. Give them the same labels, or keep only one picture of each group",
+    ),
     "duplicate_across_splits": (
         "error",
         "of duplicates in different splits: the model is tested on pictures that it has learned "
@@ -61,10 +66,11 @@ def _kinds(dataset: Dataset, rows: NDArray[np.int64]) -> Iterator[str]:
 
     Duplicates in one class and one split are reported only if the group has no worse problem.
     """
-    is_mislabelled = len(set(dataset.labels[rows])) > 1
+    is_mislabelled = len(set(dataset.names(rows))) > 1
     is_leak = len({dataset.splits[row] for row in rows}) > 1
     if is_mislabelled:
-        yield "duplicate_across_classes"
+        is_multi_label = dataset.is_multi_label
+        yield "duplicate_with_other_labels" if is_multi_label else "duplicate_across_classes"
     if is_leak:
         yield "duplicate_across_splits"
     if not is_mislabelled and not is_leak:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+import numpy as np
+
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings.finding import Finding
 from trainers.dataset.folders.filenames import format_names
@@ -48,8 +50,9 @@ def _sources_across_splits(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _numbered_frames(dataset: Dataset) -> Iterator[Finding]:
-    sources: dict[tuple[int, str], list[str]] = {}
-    for path, label in zip(dataset.paths, dataset.labels.tolist(), strict=True):
+    sources: dict[tuple[str, str], list[str]] = {}
+    names = dataset.names(np.arange(len(dataset.paths)))
+    for path, label in zip(dataset.paths, names, strict=True):
         if match := re.search(FRAME_PATTERN, path):
             sources.setdefault((label, match.group(1)), []).append(path)
     videos = {key: paths for key, paths in sources.items() if _is_video(paths, key[1])}
@@ -57,8 +60,8 @@ def _numbered_frames(dataset: Dataset) -> Iterator[Finding]:
     videos = {
         (label, name): paths
         for (label, name), paths in videos.items()
-        if _VIDEO_WORDS.search(_strip_class(name, dataset.classes[label]))
-        or (per_class[label] > 1 and re.search(r"\d", _strip_class(name, dataset.classes[label])))
+        if _VIDEO_WORDS.search(_strip_class(name, label))
+        or (per_class[label] > 1 and re.search(r"\d", _strip_class(name, label)))
     }
     frames = tuple(path for paths in videos.values() for path in paths)
     if 2 * len(frames) > len(dataset.paths):

@@ -40,7 +40,8 @@ class PictureFile:
         path: the path of the file.
         name: the path relative to the data folder, with / as separator; absolute if a table names a
             file outside its folder.
-        label: the name of the class.
+        label: the name of the class. If the pictures have several labels, all of them, sorted and
+            joined by |; "" if the picture has none.
         split: a name from SPLITS; "" if the folder or the table does not name a split.
         group: the group that a table names, see --group; "" if it does not name one.
     """
@@ -65,6 +66,7 @@ class Scan:
             if it is not readable, or a folder that cannot be opened.
         left_out: files and folders that are not used.
         layout: where in the folder the classes are.
+        is_multi_label: whether a picture may have several labels, or none.
     """
 
     data_path: Path
@@ -73,6 +75,7 @@ class Scan:
     classes: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
     layout: Layout
+    is_multi_label: bool = False
 
 
 def format_left_out(left_out: Sequence[LeftOut], limit: int = 5) -> str:

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from trainers.config import ConfigError
 from trainers.dataset import grouping
 from trainers.dataset.dataset import Dataset
@@ -126,11 +128,12 @@ def match_pins(dataset: Dataset, pins: Mapping[str, SplitRow]) -> PinnedSplit:
         row.split if row else split_of_group.get(int(group), "")
         for row, group in zip(rows, groups, strict=True)
     )
+    names = dataset.names(np.arange(len(dataset.paths)))
     record = {
         "kept": len(kept),
         "followed": sum(map(bool, splits)) - len(kept),
         "new": splits.count(""),
-        "relabelled": sum(dataset.classes[dataset.labels[at]] != row.label for at, row in kept),
+        "relabelled": sum(names[at] != row.label for at, row in kept),
         "gone": len(set(pins) - set(dataset.digests)),
     }
     _log_match(dataset, rows, splits, record)
@@ -143,8 +146,8 @@ def check_pinned(dataset: Dataset) -> None:
     Raises:
         DataError: a class has no training picture, or there is no test picture.
     """
-    trained = set(dataset.labels[dataset.rows("train")].tolist())
-    if lacking := [f"`{label}`" for at, label in enumerate(dataset.classes) if at not in trained]:
+    counts = dataset.count_classes(dataset.rows("train"))
+    if lacking := [f"`{dataset.classes[at]}`" for at in np.flatnonzero(counts == 0)]:
         raise DataError(
             f"{dataset.title}: with --split, no training picture is left of {format_names(lacking)}"
             ": add pictures of each such class, or train without --split"
@@ -179,10 +182,11 @@ def _log_match(
             *(where, format_names(names, 3)),
         )
     if record["relabelled"]:
+        labels = dataset.names(np.arange(len(dataset.paths)))
         names = [
-            f"{path} (`{row.label}`, now `{dataset.classes[label]}`)"
-            for path, row, label in zip(dataset.paths, rows, dataset.labels, strict=True)
-            if row and row.label != dataset.classes[label]
+            f"{path} (`{row.label}`, now `{label}`)"
+            for path, row, label in zip(dataset.paths, rows, labels, strict=True)
+            if row and row.label != label
         ]
         log.warning(
             "--split: number of pictures that keep their split, but have another class than in "

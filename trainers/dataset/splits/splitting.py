@@ -46,6 +46,8 @@ def split(dataset: Dataset, seed: int) -> Dataset:
     move another picture to the test. This happens if the added picture joins two groups, or is the
     first with a number above 0.30.
 
+    If pictures have several labels, the rarest label of a picture counts as its class here.
+
     If a group has pictures of several classes, these rules may give several splits. The group goes
     to the one that is nearest to training, in the order test, validation, training.
 
@@ -60,14 +62,16 @@ def split(dataset: Dataset, seed: int) -> Dataset:
     missing = [name for name in ("test", "validation") if name not in given]
     splits = np.array(dataset.splits, dtype=object)
     free = np.flatnonzero(np.isin(splits, ["", "train"]))
-    for index, label in enumerate(dataset.classes):
-        if index not in dataset.labels[free]:
+    counts = dataset.count_classes(free)
+    for count, label in zip(counts, dataset.classes, strict=True):
+        if not count:
             raise DataError(
                 f"class `{label}` of {dataset.title} has no training pictures, but every class "
-                f"needs some{_suggest_rename(dataset, label, set(dataset.labels[free]))}"
+                f"needs some{_suggest_rename(dataset, label, set(np.flatnonzero(counts)))}"
             )
     names = np.array([*missing, "train"], dtype=object)
     splits[free] = names[_draw_splits(dataset, free, seed, len(missing))]
+    _require_training_pictures(dataset, splits)
     if "test" not in splits:
         coarse = grouping.explain_coarse_sources(dataset)
         raise DataError(
@@ -78,6 +82,21 @@ def split(dataset: Dataset, seed: int) -> Dataset:
             "pictures, by a folder test/ or in the column split of a table"
         )
     return dataset.with_splits(tuple(splits))
+
+
+def _require_training_pictures(dataset: Dataset, splits: NDArray[np.object_]) -> None:
+    """Raise DataError if all pictures with a label were drawn for validation and test.
+
+    This can only happen if each of them has a rarer label, too.
+    """
+    counts = dataset.count_classes(np.flatnonzero(splits == "train"))
+    if missing := [
+        label for label, count in zip(dataset.classes, counts, strict=True) if not count
+    ]:
+        raise DataError(
+            f"{dataset.title}: no picture with the label `{missing[0]}` is left for training: add "
+            "pictures with this label, or choose another --seed"
+        )
 
 
 def _suggest_rename(dataset: Dataset, label: str, trained: set[int]) -> str:
@@ -118,7 +137,7 @@ def _draw_splits(
     draws = np.zeros(group.max() + 1)  # one per group
     np.maximum.at(draws, group, hash_fractions([keys[row] for row in free], seed))
     drawn = np.zeros(len(draws), np.int64)
-    for label in range(len(dataset.classes)):
+    for label in np.unique(dataset.labels[free]):
         own = np.unique(group[dataset.labels[free] == label])
         own = own[np.argsort(draws[own])]
         held_out = min(train_index, len(own) - 1)  # splits that get pictures, besides training
@@ -140,7 +159,7 @@ def write_csv(dataset: Dataset, path: Path) -> None:
     columns = {
         "path": dataset.paths,
         "sha256": dataset.digests,
-        "class": [dataset.classes[label] for label in dataset.labels],
+        "class": dataset.names(np.arange(len(dataset.paths))),
         "split": dataset.splits,
     }
     if dataset.sources:

@@ -9,6 +9,7 @@ from typing import Final
 
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import format_names, normalize
+from trainers.dataset.tables.json_exports import LIST_SEPARATOR
 from trainers.dataset.tables.records import Record
 
 NAMES: Final = {
@@ -45,21 +46,11 @@ class Columns:
     one_hot: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
-    def label_of(self, record: Record) -> str:
-        """Return the class of a record.
-
-        Raises:
-            ValueError: several columns in `one_hot` are 1; the message names them.
-        """
+    def labels_of(self, record: Record) -> list[str]:
+        """Return the texts of the labels of a record: one for a cell, several for a list."""
         if self.label:
-            return record.cells.get(self.label, "")
-        own = [name for name in self.one_hot if record.cells.get(name) in _ONES]
-        if len(own) > 1:
-            raise ValueError(
-                f"the picture has several labels ({format_names([f'`{name}`' for name in own])}), "
-                "but Graft trains with one label per picture; delete columns that are not classes"
-            )
-        return own[0] if own else ""
+            return [name for name in record.cells.get(self.label, "").split(LIST_SEPARATOR) if name]
+        return [name for name in self.one_hot if record.cells.get(name) in _ONES]
 
     def __str__(self) -> str:
         names = {"path": self.path, "label": self.label, "split": self.split, "group": self.group}

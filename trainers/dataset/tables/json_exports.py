@@ -1,4 +1,4 @@
-"""Understands the JSON files of labelling tools: which picture has which label.
+"""Understands the JSON files of labelling tools: which picture has which labels.
 
 - a list of objects such as {"path": "1.jpg", "label": "cat"}, or {"1.jpg": "cat", ...}
 - COCO: {"images": [...], "annotations": [...], "categories": [...]}
@@ -8,12 +8,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
 _TASK_KEYS = ("image", "img", "picture", "photo", "url")
 """The keys under which a task of Label Studio has its picture."""
+LIST_SEPARATOR = "\x1f"
+"""Joins the items of a list to the text of a cell: the unit separator of ASCII, which no label
+contains."""
 Cells = dict[str, str]
 """The text of each cell, by the name of its column."""
 
@@ -37,7 +40,7 @@ def flatten(values: Any) -> Iterator[tuple[Cells, str]]:
 
 def _read_mapping(labels: Mapping[str, Any]) -> Iterator[tuple[Cells, str]]:
     for path, label in labels.items():
-        if isinstance(label, list | Mapping):
+        if isinstance(label, Mapping):
             raise TypeError("a label is neither text nor a number")
         yield {"path": path, "label": as_text("label", label)}, ""
 
@@ -54,8 +57,7 @@ def _read_coco(values: Mapping[str, Any]) -> Iterator[tuple[Cells, str]]:
         labels.setdefault(annotation["image_id"], set()).add(name)
     for image in values["images"]:
         own = labels.get(image["id"], set()) - {""}
-        cells = {"path": str(image["file_name"]), "label": min(own, default="")}
-        yield cells, _refuse_several(own)
+        yield {"path": str(image["file_name"]), "label": _join(own)}, ""
 
 
 def _read_task(task: Mapping[str, Any]) -> tuple[Cells, str]:
@@ -70,8 +72,7 @@ def _read_task(task: Mapping[str, Any]) -> tuple[Cells, str]:
         for choice in result.get("value", {}).get("choices", [])
     }
     problem = "" if source else "the task has no picture: none of " + ", ".join(_TASK_KEYS)
-    cells = {"path": clean_path(source), "label": min(own, default="")}
-    return cells, problem or _refuse_several(own)
+    return {"path": clean_path(source), "label": _join(own)}, problem
 
 
 def clean_path(path: str) -> str:
@@ -85,20 +86,19 @@ def clean_path(path: str) -> str:
     return re.sub(r"^(?:.*/)?upload/(?:\d+/)?[0-9a-f]{8}-", "", path)
 
 
-def _refuse_several(labels: set[str]) -> str:
-    if len(labels) < 2:
-        return ""
-    names = ", ".join(f"`{label}`" for label in sorted(labels))
-    return f"the picture has several labels ({names}), but Graft trains with one label per picture"
+def _join(labels: Iterable[str]) -> str:
+    return LIST_SEPARATOR.join(sorted(labels))
 
 
 def as_text(name: str, cell: Any) -> str:
-    """Return the text of a cell; "" for null, NaN, lists and objects, such as boxes.
+    """Return the text of a cell; "" for null, NaN, objects, and lists of such things.
 
     Numbers keep their spelling: 1, not 1.0.
     """
     if isinstance(cell, list) and len(cell) == 1:
         cell = cell[0]
+    if isinstance(cell, list) and all(isinstance(item, str | int) for item in cell):
+        return _join({str(item).strip() for item in cell} - {""})
     if cell is None or cell != cell or isinstance(cell, list | Mapping):  # noqa: PLR0124 (NaN)
         return ""
     text = str(cell).strip()

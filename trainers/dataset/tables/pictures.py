@@ -14,7 +14,7 @@ from trainers.dataset.folders.filenames import UNLABELLED, escape, is_printable
 from trainers.dataset.folders.layout import Layout
 from trainers.dataset.folders.scan import LeftOut, PictureFile, Scan, format_left_out
 from trainers.dataset.tables.downloading import is_uri
-from trainers.dataset.tables.labels import Label, read_labels
+from trainers.dataset.tables.labels import Label, Task, read_labels
 from trainers.dataset.tables.locating import locate
 from trainers.progress import Progress
 
@@ -39,6 +39,7 @@ def scan_tables(
     tables: Mapping[Path, str],
     group: str | None,
     progress: Progress,
+    task: Task,
 ) -> Scan:
     """List the pictures of tables of labels, and their classes.
 
@@ -48,6 +49,7 @@ def scan_tables(
         tables: for each table the split of its pictures; "" if the table itself names the splits.
         group: the value of --group; it may be the name of a column.
         progress: shows the progress of downloads.
+        task: the value of --task.
 
     Raises:
         DataError: a table cannot be read, names no picture that exists, or gives a picture two
@@ -57,40 +59,46 @@ def scan_tables(
     rows: list[_Row] = []
     names: dict[str, list[str]] = {}  # of the tables, by their columns
     for table, split in tables.items():
-        own, columns = _read_rows(table, folder, split, group, progress)
+        own, columns = _read_rows(table, folder, split, group, progress, task)
         rows += own
         names.setdefault(columns, []).append(_relative(table, folder))
+    is_multi_label = task == "multi-label"
     found: dict[str, _Row] = {}
     left_out: list[LeftOut] = []
     for row in rows:
-        reason, kind = _why_not_used(row)
+        reason, kind = _why_not_used(row, needs_label=not is_multi_label)
         if reason:
             left_out.append(LeftOut(escape(row.label.path), reason, kind, row.place))
             continue
         name = _name(row, folder)
         first = found.setdefault(name, row)
-        if _answer(first.label) != _answer(row.label):
+        if not _fits(first.label, row.label, is_multi_label):
             raise DataError(
                 f"--data {data_path}: {escape(name)} has another class, split or group in "
                 f"{row.place} than in {first.place}: keep one of them"
+                + ("; or add --task multi-label to train with several labels" * (task == "auto"))
             )
+        names_of_all = tuple(sorted({*first.label.names, *row.label.names}))
+        found[name] = first._replace(label=replace(first.label, names=names_of_all))
     if not found:
         raise DataError(f"{data_path} has no picture to use" + format_left_out(left_out))
     pictures = tuple(
-        PictureFile(Path(row.file), name, row.label.name, row.label.split, row.label.group)
+        PictureFile(Path(row.file), name, row.label.text, row.label.split, row.label.group)
         for name, row in sorted(found.items())
     )
-    used = {row.label.name for row in rows if row.label.split != UNLABELLED}
-    notes = (f"the columns of {', '.join(own)}: {columns}" for columns, own in names.items())
-    layout = Layout({}, tuple(notes))
-    return Scan(data_path, folder, pictures, tuple(sorted(used - {""})), tuple(left_out), layout)
+    used = {name for row in rows if row.label.split != UNLABELLED for name in row.label.names}
+    notes = [f"the columns of {', '.join(own)}: {columns}" for columns, own in names.items()]
+    if empty := sum(not picture.label for picture in pictures):
+        notes.append(f"number of pictures without a label, examples of none of them: {empty:,}")
+    layout, classes = Layout({}, tuple(notes)), tuple(sorted(used))
+    return Scan(data_path, folder, pictures, classes, tuple(left_out), layout, is_multi_label)
 
 
 def _read_rows(
-    table: Path, folder: Path, split: str, group: str | None, progress: Progress
+    table: Path, folder: Path, split: str, group: str | None, progress: Progress, task: Task
 ) -> tuple[list[_Row], str]:
     """Read the rows of a table; also return its columns, as text."""
-    labels, columns = read_labels(table, group)
+    labels, columns = read_labels(table, group, task)
     files = locate([label.path for label in labels], table.parent, progress)
     name = _relative(table, folder)
     rows = [
@@ -100,13 +108,15 @@ def _read_rows(
     return rows, str(columns)
 
 
-def _answer(label: Label) -> tuple[str, str, str]:
-    return label.name, label.split, label.group
+def _fits(first: Label, other: Label, is_multi_label: bool) -> bool:
+    """Whether two rows of a picture agree; those of a multi-label table may add up their labels."""
+    is_same_place = (first.split, first.group) == (other.split, other.group)
+    return is_same_place and (is_multi_label or first.names == other.names)
 
 
-def _why_not_used(row: _Row) -> tuple[str, str]:
+def _why_not_used(row: _Row, needs_label: bool) -> tuple[str, str]:
     """Return why a picture of a table is left out, and the kind of finding; "" if it is not."""
-    if not row.label.name:
+    if needs_label and not row.label.names:
         return "has no label", ""
     if row.label.split == UNLABELLED:
         return "is in a split of unlabelled pictures", ""

@@ -50,17 +50,22 @@ function showAnswer(item, answer) {
   showState(item, "done", note);
   row.dataset.verdict = kind;
   row.querySelector(".best .label").textContent = text;
-  row.querySelector(".best .score").textContent = kind === "sure" || kind === "likely" ? percent(answer.score) : "";
-  row.querySelector(".bars").replaceChildren(...answer.top.map((share) => makeBar(share, answer.set)));
+  row.querySelector(".best .score").textContent = !answer.labels && (kind === "sure" || kind === "likely") ? percent(answer.score) : "";
+  row.querySelector(".bars").replaceChildren(...answer.top.map((share) => makeBar(share, answer.labels?.map(({ label }) => label) ?? answer.set)));
   for (const part of [".best", ".bars", ".why"]) row.querySelector(part).hidden = false;
 }
 
-function verdict({ label, score, known, set }) {
+function verdict({ label, score, known, set, labels }) {
   if (known === false) return { kind: "unknown", text: "unlike anything it was trained on", note: `closest: ${label}` };
+  if (labels) return labels.length ? { kind: "sure", text: named(labels), note: "" } : { kind: "likely", text: "none of the labels", note: "" };
   if (set?.length > 1) return { kind: "unsure", text: `not sure: ${alternatives(set)}`, note: "" };
   if (score < LIKELY_SCORE) return { kind: "unsure", text: `not sure: perhaps ${label}`, note: "" };
   if (score < SURE_SCORE) return { kind: "likely", text: `probably ${label}`, note: "" };
   return { kind: "sure", text: label, note: "" };
+}
+
+function named(labels) { // "cat, dog"
+  return labels.map(({ label }) => label).join(", ");
 }
 
 function alternatives(labels) {

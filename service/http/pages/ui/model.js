@@ -48,7 +48,8 @@ function quality(metrics) { // "" for a bundle of an older version, which has no
   const { test_accuracy: accuracy, test_pictures: pictures } = metrics ?? {};
   if (!(accuracy >= 0)) return "";
   const of = pictures < 100 ? pictures : 100;
-  return `Right ${times(accuracy, of)} of ${of} times on pictures it had not seen`;
+  const right = metrics.test_macro_f1 >= 0 ? "All labels right" : "Right"; // only multi-label models have the figure
+  return `${right} ${times(accuracy, of)} of ${of} times on pictures it had not seen`;
 }
 
 function times(accuracy, of) { // "100 of 100" and "0 of 100" only if they are exact

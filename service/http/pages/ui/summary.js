@@ -23,7 +23,9 @@ function totals(done, failed) {
   const found = { sure: new Map(), likely: 0, unsure: 0, unknown: 0 };
   for (const { answer } of done) {
     const { kind } = verdict(answer);
-    if (kind === "sure") found.sure.set(answer.label, (found.sure.get(answer.label) ?? 0) + 1);
+    if (answer.labels && kind !== "unknown") {
+      for (const name of answer.labels.length ? answer.labels.map(({ label }) => label) : ["without a label"]) add(found.sure, name);
+    } else if (kind === "sure") add(found.sure, answer.label);
     else found[kind]++;
   }
   const classes = [...found.sure].sort(([, one], [, other]) => other - one);
@@ -37,6 +39,10 @@ function totals(done, failed) {
   if (failed.length > temporary) parts.push(`${failed.length - temporary} not readable`);
   if (temporary) parts.push(`${temporary} without an answer`);
   return `${count(done.length + failed.length, "picture")}: ${parts.join(", ")}`;
+}
+
+function add(counts, name) {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
 }
 
 function arrange() { // the pictures that were added last come first
@@ -56,12 +62,15 @@ function rank({ answer }) { // files without an answer come first
 function score({ answer }) { return answer?.score ?? 0; }
 
 function makeTable() {
+  const isMultiLabel = items.some(({ answer }) => answer?.labels);
   const lines = [...rows.children].map((row) => {
     const { path, answer = {}, error } = itemOf.get(row);
-    const { label = "", score = "", known = "", novelty = "", set } = answer;
-    return [path, label, score, `${known}`, novelty, set ? `[${set.map((name) => JSON.stringify(name)).join(", ")}]` : "", error ?? ""];
+    const { label = "", score = "", known = "", novelty = "", set, labels = [] } = answer;
+    const joined = isMultiLabel ? [labels.map(({ label }) => label).sort().join("|")] : [];
+    return [path, label, score, `${known}`, novelty, set ? `[${set.map((name) => JSON.stringify(name)).join(", ")}]` : "", ...joined, error ?? ""];
   });
-  return [COLUMNS, ...lines].map((cells) => `${cells.map(cell).join()}\n`).join("");
+  const columns = isMultiLabel ? COLUMNS.toSpliced(-1, 0, "labels") : COLUMNS;
+  return [columns, ...lines].map((cells) => `${cells.map(cell).join()}\n`).join("");
 }
 
 function cell(value) { // texts are quoted and numbers are rounded, as `service.predict --csv` does it

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from service.bundle.manifest import Manifest
@@ -31,3 +33,14 @@ def test_an_explanation_takes_the_same_body_as_a_prediction(manifest: Manifest) 
     paths = describe_predictions(manifest, Settings()).paths
     bodies = [paths[path]["post"]["requestBody"] for path in ("/predict", "/explain")]
     assert bodies[0] == bodies[1]
+
+
+def test_the_example_of_a_multi_label_model_has_labels(
+    manifest: Manifest, multi_label_manifest: Manifest
+) -> None:
+    def example(model: Manifest) -> Any:
+        operation = describe_predictions(model, Settings()).paths["/predict"]["post"]
+        return operation["responses"]["200"]["content"]["application/json"]["example"]
+
+    assert example(multi_label_manifest)["labels"] == [{"label": "red", "score": 0.97}]
+    assert "labels" not in example(manifest)

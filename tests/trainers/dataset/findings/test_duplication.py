@@ -43,3 +43,11 @@ def test_copies_of_a_file_are_exact_duplicates() -> None:
     findings = find(data)
     assert findings.keys() == {"exact_duplicate", "near_duplicate"}
     assert findings["exact_duplicate"].message.startswith("1 group of copies of the same file")
+
+
+def test_copies_with_other_labels_are_an_error() -> None:
+    targets = np.array([[1, 0], [1, 1], [0, 1], [1, 0]], np.bool_)
+    data = replace(grouped(0, 0, 2, 3), targets=targets)
+    (finding,) = find(data).values()
+    assert (finding.kind, finding.severity) == ("duplicate_with_other_labels", "error")
+    assert find(replace(data, targets=targets[[0, 0, 2, 3]])).keys() == {"near_duplicate"}

@@ -300,3 +300,42 @@ def test_a_folder_that_grows_and_is_tidied_keeps_its_test_pictures(
         assert (
             len({after.splits[row] for row in np.flatnonzero(after.duplicate_groups == group)}) == 1
         )
+
+
+def several_labels(targets: np.ndarray) -> Dataset:
+    """A dataset with these labels; `labels` has the rarest one, as `load_dataset` sets it."""
+    counts = np.append(targets.sum(axis=0), len(targets))
+    own = np.column_stack([targets, np.ones(len(targets), np.bool_)])
+    data = dataset(*[len(targets)])
+    return replace(
+        data,
+        classes=tuple("abcd"[: targets.shape[1]]),
+        labels=np.where(own, counts, len(targets) + 1).argmin(axis=1),
+        targets=targets,
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rare_labels_are_in_all_splits(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    targets = rng.random((200, 4)) < [0.6, 0.3, 0.1, 0.04]
+    targets[:3, 3] = True
+    data = split(several_labels(targets), seed)
+    for part in ("train", "validation", "test"):
+        assert targets[data.rows(part)].any(axis=0).all()
+    assert len(data.rows("test")) == pytest.approx(30, abs=14)
+
+
+def test_a_label_without_training_pictures_is_an_error() -> None:
+    targets = np.zeros((10, 2), np.bool_)
+    targets[:5, 0] = targets[0, 1] = True
+    data = several_labels(targets).with_splits(("test", *[""] * 9))
+    with pytest.raises(DataError, match="class `b` of pictures has no training pictures"):
+        split(data, 0)
+
+
+def test_the_table_has_all_labels(tmp_path: Path) -> None:
+    data = split(several_labels(np.array([[1, 1], [1, 0], [0, 1], [0, 0]] * 5, np.bool_)), 0)
+    write_csv(data, tmp_path / "split.csv")
+    with (tmp_path / "split.csv").open(newline="") as file:
+        assert [row["class"] for row in csv.DictReader(file)][:4] == ["a|b", "a", "b", ""]

@@ -43,17 +43,16 @@ def test_group_may_name_a_column_or_a_rule_for_paths() -> None:
 def test_columns_of_0_and_1_are_classes() -> None:
     columns = choose(filename="a.jpg", cat="0", dog="1")
     assert columns.one_hot == ("cat", "dog")
-    assert columns.label_of(Record("line 2", {"cat": "0", "dog": "1.0"})) == "dog"
-    assert columns.label_of(Record("line 2", {"cat": "0", "dog": "0"})) == ""
-    with pytest.raises(ValueError, match=r"several labels \(`cat`, `dog`\)"):
-        columns.label_of(Record("line 2", {"cat": "1", "dog": "1"}))
-    assert columns.label_of(Record("record 3", {"filename": "b.jpg"})) == ""
+    assert columns.labels_of(Record("line 2", {"cat": "0", "dog": "1.0"})) == ["dog"]
+    assert columns.labels_of(Record("line 2", {"cat": "0", "dog": "0"})) == []
+    assert columns.labels_of(Record("line 2", {"cat": "1", "dog": "1"})) == ["cat", "dog"]
+    assert columns.labels_of(Record("record 3", {"filename": "b.jpg"})) == []
     assert str(columns) == "path = `filename`, one for each class (cat, dog)"
 
 
 def test_columns_of_true_and_false_are_classes() -> None:
     columns = choose(filename="a.jpg", cat="True", dog="False")
-    assert columns.label_of(Record("line 2", {"cat": "True", "dog": "False"})) == "cat"
+    assert columns.labels_of(Record("line 2", {"cat": "True", "dog": "False"})) == ["cat"]
 
 
 def test_columns_that_are_not_used_are_named() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainers.dataset.tables.json_exports import flatten
+from trainers.dataset.tables.json_exports import LIST_SEPARATOR, flatten
 
 COCO = {
     "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
@@ -43,7 +43,7 @@ def test_label_studio_gives_each_picture_its_choice() -> None:
 
 
 def test_objects_and_mappings_keep_their_text() -> None:
-    row = {"file": "a.jpg", "class": 3, "tag": None, "choice": ["x "], "bbox": [1, 2]}
+    row = {"file": "a.jpg", "class": 3, "tag": None, "choice": ["x "], "bbox": [1.5, 2]}
     assert list(flatten([row, {"label": float("nan")}])) == [
         ({"file": "a.jpg", "class": "3", "tag": "", "choice": "x", "bbox": ""}, ""),
         ({"label": ""}, ""),
@@ -52,15 +52,17 @@ def test_objects_and_mappings_keep_their_text() -> None:
     assert list(flatten({"a.jpg": "cat"})) == [({"path": "a.jpg", "label": "cat"}, "")]
 
 
-def test_several_labels_of_one_picture_are_a_problem() -> None:
+def test_several_labels_of_one_picture_are_joined() -> None:
     annotations = [{"image_id": 7, "category_id": number} for number in (1, 2)]
-    ((_, problem), _) = flatten({**COCO, "annotations": annotations})
-    assert problem.startswith("the picture has several labels (`cat`, `dog`)")
-    ((_, problem),) = flatten([{"data": {"image": "a"}, "annotations": [choose("x", "y")]}])
-    assert "(`x`, `y`)" in problem
+    ((cells, _), _) = flatten({**COCO, "annotations": annotations})
+    assert cells["label"].split(LIST_SEPARATOR) == ["cat", "dog"]
+    ((cells, _),) = flatten([{"data": {"image": "a"}, "annotations": [choose("y", "x")]}])
+    assert cells["label"].split(LIST_SEPARATOR) == ["x", "y"]
+    ((cells, _),) = flatten({"a.jpg": ["dog", "cat", 3, "cat"]})
+    assert cells["label"].split(LIST_SEPARATOR) == ["3", "cat", "dog"]
 
 
-@pytest.mark.parametrize("values", [[1], {"a.jpg": ["cat"]}, 5, TWICE])
+@pytest.mark.parametrize("values", [[1], {"a.jpg": {"name": "cat"}}, 5, TWICE])
 def test_other_json_is_refused(values: object) -> None:
     with pytest.raises((AttributeError, KeyError, TypeError)):
         list(flatten(values))

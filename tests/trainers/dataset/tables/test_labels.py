@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -26,10 +27,10 @@ def test_each_line_has_a_label(tmp_path: Path) -> None:
     )
     labels, columns = read_labels(table)
     assert labels == [
-        Label("line 2", "a.jpg", "cat", "train", "p1"),
-        Label("line 3", "sub/b.jpg", "dog", "validation", ""),
-        Label("line 4", "c.jpg", "", "", ""),
-        Label("line 5", "d.jpg", "cat", "unlabelled", ""),
+        Label("line 2", "a.jpg", ("cat",), "train", "p1"),
+        Label("line 3", "sub/b.jpg", ("dog",), "validation", ""),
+        Label("line 4", "c.jpg", (), "", ""),
+        Label("line 5", "d.jpg", ("cat",), "unlabelled", ""),
     ]
     assert str(columns).endswith("path = `path`, label = `label`, split = `split`, group = `group`")
 
@@ -52,7 +53,39 @@ def test_the_tables_in_the_docs_are_read(tmp_path: Path) -> None:
     text = (Path(__file__).parents[4] / "docs/training.md").read_text(encoding="utf-8")
     here, elsewhere = re.findall(r"```csv\n(.*?)```", text, re.DOTALL)
     labels, columns = read_labels(write(tmp_path, *here.splitlines()))
-    assert labels[1] == Label("line 3", "scans/0002.png", "fracture", "test", "23")
+    assert labels[1] == Label("line 3", "scans/0002.png", ("fracture",), "test", "23")
     assert columns.unused == ()
     labels, _ = read_labels(write(tmp_path, *elsewhere.splitlines()))
     assert [is_uri(label.path) for label in labels] == [True, True]
+
+
+def test_a_cell_or_columns_of_0_and_1_hold_several_labels(tmp_path: Path) -> None:
+    cells = write(tmp_path, "path,label", "a.jpg,dog | cat;dog", "b.jpg,", "c.jpg,cat")
+    labels, _ = read_labels(cells, task="multi-label")
+    assert [label.names for label in labels] == [("cat", "dog"), (), ("cat",)]
+    one_hot = write(tmp_path, "path,cat,dog", "a.jpg,1,1", "b.jpg,0,0")
+    labels, _ = read_labels(one_hot, task="multi-label")
+    assert [label.names for label in labels] == [("cat", "dog"), ()]
+    with pytest.raises(DataError, match=r"line 2: the picture has several labels \(`cat`, `dog`\)"):
+        read_labels(one_hot, task="single-label")
+
+
+def test_lists_of_json_hold_several_labels(tmp_path: Path) -> None:
+    table = tmp_path / "labels.jsonl"
+    rows = [{"path": "a", "label": ["dog", "cat"]}, {"path": "b", "label": []}]
+    table.write_text("\n".join(map(json.dumps, rows)))
+    labels, _ = read_labels(table, task="multi-label")
+    assert [label.names for label in labels] == [("cat", "dog"), ()]
+    with pytest.raises(DataError, match=r"record 1: .* add --task multi-label"):
+        read_labels(table)
+
+
+def test_only_the_option_makes_a_cell_with_a_separator_several_labels(tmp_path: Path) -> None:
+    table = write(tmp_path, "path,label", "a.jpg,cat", "b.jpg,cat|dgo")
+    message = (
+        r"line 3: the picture seems to have several labels .*--task multi-label, or --task sin"
+    )
+    with pytest.raises(DataError, match=message):
+        read_labels(table)
+    labels, _ = read_labels(table, task="single-label")
+    assert labels[1].names == ("cat|dgo",)

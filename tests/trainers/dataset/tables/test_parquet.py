@@ -42,7 +42,7 @@ def test_columns_have_the_same_names_and_rules_as_in_csv(tmp_path: Path) -> None
         split=["train", "val"],
     )
     labels, _ = read_labels(table)
-    found = [(label.place, label.path, label.name, label.split) for label in labels]
+    found = [(label.place, label.path, label.text, label.split) for label in labels]
     assert found == [("row 1", "1.jpg", "cat", "train"), ("row 2", "2.jpg", "dog", "validation")]
 
 

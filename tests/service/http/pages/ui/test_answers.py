@@ -56,6 +56,9 @@ def test_pictures_are_classified_and_a_bad_one_fails_alone(open_ui: Open, draw: 
     assert not page.get_by_role("button", name="Try again").all()
 
 
+CAT_AND_DOG = [{"label": "cat", "score": 0.9}, {"label": "dog", "score": 0.4}]
+
+
 @pytest.mark.parametrize(
     ("changes", "kind", "verdict", "spoken"),
     [
@@ -68,6 +71,8 @@ def test_pictures_are_classified_and_a_bad_one_fails_alone(open_ui: Open, draw: 
         ({"set": ["daisy", "rose"]}, "unsure", "not sure: daisy or rose", ""),
         ({"set": ["daisy", "rose", "tulip"]}, "unsure", "not sure: daisy, rose or tulip", ""),
         ({"set": ["a", "b", "c", "d"], "known": True}, "unsure", "not sure: one of 4 classes", ""),
+        ({"labels": CAT_AND_DOG, "set": ["cat", "dog"]}, "sure", "cat, dog", ""),
+        ({"labels": [], "set": []}, "likely", "none of the labels", ""),
         (
             {"set": ["daisy", "rose"], "known": False, "novelty": 0.99},
             "unknown",

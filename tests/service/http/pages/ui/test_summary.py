@@ -121,3 +121,17 @@ def test_one_picture_has_no_table(open_ui: Open, draw: Any) -> None:
     expect(page.get_by_role("status")).to_have_text("a.jpg: daisy, >99.9%")
     expect(page.get_by_role("button", name="Download as CSV")).to_be_hidden()
     expect(page.get_by_label("Doubtful ones first")).to_be_hidden()
+
+
+def test_the_summary_counts_all_labels(open_ui: Open, draw: Any, tmp_path: Path) -> None:
+    page = open_ui()
+    cat, dog = ({"label": name, "score": 0.9} for name in ("cat", "dog"))
+    both, one = result("cat", 0.9, labels=[dog, cat]), result("cat", 0.9, labels=[cat])
+    show(page, draw, both, one, result("dog", 0.1, labels=[]))
+    expect(page.get_by_role("status")).to_have_text("3 pictures: 2 cat, 1 dog, 1 without a label")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as CSV").click()
+    download.value.save_as(tmp_path / "answers.csv")
+    lines = (tmp_path / "answers.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert lines[0].endswith('"set","labels","error"')
+    assert '"cat|dog"' in "".join(lines)

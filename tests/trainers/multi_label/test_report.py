@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from trainers.multi_label.report import list_mistakes
+
+
+def test_a_mistake_shows_missing_and_extra_labels() -> None:
+    dataset: Any = SimpleNamespace(
+        paths=("a.png", "b.png"), images=np.zeros((2, 32, 32, 3), np.uint8)
+    )
+    test = {"mistakes": [{"path": "b.png", "truth": "cat|dog", "answer": "dog|tree", "score": 0.9}]}
+    (mistake,) = list_mistakes(test, dataset)
+    assert (mistake.path, mistake.missing, mistake.extra) == ("b.png", ("cat",), ("tree",))
+    assert mistake.data_uri.startswith("data:image/jpeg")
+    assert list_mistakes({"mistakes": []}, dataset) == []

@@ -1,0 +1,132 @@
+"""Writes report.html and the model card of a multi-label model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from service.bundle import summary
+from service.bundle.manifest import REPORT, Manifest
+from trainers.config import TrainingConfig
+from trainers.dataset.dataset import Dataset
+from trainers.dataset.splits import splitting
+from trainers.evaluation.metrics import to_dense
+from trainers.model_card import card
+from trainers.model_card.markdown import code, code_block, prose
+from trainers.reporting import charts, gallery, reliability, tables
+from trainers.reporting.report import templates
+
+MAX_MISTAKES = 24
+"""The report shows at most this many pictures with wrong labels."""
+NO_LABELS = "none of the labels"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A picture with wrong labels, as the report shows it.
+
+    Attributes:
+        data_uri: the thumbnail.
+        missing, extra: labels that the answer lacks, and labels that it should not have.
+    """
+
+    data_uri: str
+    path: str
+    score: float
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+
+
+def write(
+    folder: Path,
+    manifest: Manifest,
+    metrics: Mapping[str, Any],
+    dataset: Dataset,
+    config: TrainingConfig,
+) -> None:
+    """Write report.html and README.md into a bundle that is not sealed yet.
+
+    Args:
+        manifest: the manifest with its headline metrics; its id is not needed.
+        metrics: the content of metrics.json.
+        dataset: the dataset that the model was trained on, with decoded pictures.
+    """
+    environment = templates(Path(__file__).parent)
+    values = _values(manifest, metrics, config)
+    page = environment.get_template("multi_label_report.html").render(
+        values,
+        charts=charts,
+        counts=splitting.describe(dataset),
+        mistakes=list_mistakes(metrics["test"], dataset),
+        matrix=_cooccurrence(metrics["test"], manifest.classes),
+        reliability=reliability.plot(
+            metrics["calibration"]["bins"], "share of pictures with the label"
+        ),
+        provenance=list(tables.flatten(manifest.provenance)),
+    )
+    (folder / REPORT).write_text(page, encoding="utf-8")
+    markdown = environment.overlay(autoescape=False)
+    markdown.filters |= {"code": code, "prose": prose}
+    text = markdown.get_template("card.md").render(values)
+    (folder / card.FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def _values(
+    manifest: Manifest, metrics: Mapping[str, Any], config: TrainingConfig
+) -> dict[str, Any]:
+    """Return the values that both templates need."""
+    head = card.metadata(manifest, metrics)
+    (result,) = head["model-index"][0]["results"]
+    f1 = {"type": "f1", "value": metrics["test"]["macro_f1"], "name": "Test macro F1"}
+    head["metrics"], result["metrics"] = ["f1", "accuracy"], [f1, *result["metrics"]]
+    return {
+        "manifest": manifest,
+        "metrics": metrics,
+        "test": metrics["test"],
+        "calibration": metrics["calibration"],
+        "rows": tables.per_class(metrics),
+        "is_drawn": False,
+        "drawn": summary.DRAWN,
+        "warnings": list(summary.model_warnings(manifest)),
+        "data": manifest.provenance["data"],
+        "head": yaml.safe_dump(head, sort_keys=False, allow_unicode=True),
+        "command": code_block(card.command(manifest, config), "sh"),
+    }
+
+
+def list_mistakes(test: Mapping[str, Any], dataset: Dataset) -> list[Mistake]:
+    """Return thumbnails of pictures with wrong labels, the most certain mistake first."""
+    shown = test["mistakes"][:MAX_MISTAKES]
+    rows = np.array([dataset.paths.index(mistake["path"]) for mistake in shown], np.int64)
+    return [
+        Mistake(
+            gallery.shrink(image),
+            mistake["path"],
+            mistake["score"],
+            *(
+                tuple(sorted(_split(mistake[one]) - _split(mistake[other])))
+                for one, other in (("truth", "answer"), ("answer", "truth"))
+            ),
+        )
+        for mistake, image in zip(shown, dataset.images[rows], strict=True)
+    ]
+
+
+def _split(labels: str) -> set[str]:
+    return set(labels.split("|")) - {""}
+
+
+def _cooccurrence(test: Mapping[str, Any], classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return how many pictures have both of two labels, of the labels with the most pictures."""
+    matrix = to_dense(test["cooccurrence"])
+    chosen = np.argsort(-matrix.diagonal(), kind="stable")[: tables.MAX_IN_MATRIX]
+    return {
+        "labels": [classes[index] for index in chosen.tolist()],
+        "rows": matrix[np.ix_(chosen, chosen)].tolist(),
+        "is_part": len(chosen) < len(classes),
+    }

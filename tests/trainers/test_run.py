@@ -291,7 +291,7 @@ def test_metrics_hold_the_seconds_of_each_step(bundle: Bundle) -> None:
         ),
         *("training the head", "extracting feature maps", "fine-tuning"),
         "looking for wrong labels",
-        *("exporting ONNX", "calibrating on validation", "exporting SavedModel"),
+        *("exporting ONNX", "calibrating on validation", "exporting ONNX and SavedModel"),
         "comparing the exports with Keras",
         *("exporting heat maps", "evaluating on validation", "evaluating on test"),
         *("embedding training pictures", "fitting the reference of drift"),

@@ -1,12 +1,7 @@
-"""Writes the bundle of a classifier: calibration, export, checks, metrics, report, manifest.
-
-The golden pictures are a few test pictures in the bundle. The golden answers are the probabilities
-that the Keras model computes for them. The service uses a bundle only if it reproduces them.
-"""
+"""Writes the bundle of a classifier: calibration, export, checks, metrics, report, manifest."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.bundle.manifest import CALIBRATION, DRIFT, GOLDEN_ANSWERS, MODEL, NOVELTY, REPORT
+from service.bundle.manifest import CALIBRATION, DRIFT, MODEL, NOVELTY, REPORT
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.engine.onnx_session import providers_for
@@ -27,24 +22,18 @@ from trainers.dataset.splits import splitting
 from trainers.evaluation.calibration import evaluate_calibration, true_scores
 from trainers.evaluation.metrics import evaluate
 from trainers.evaluation.predictions import predict_split, run_model
-from trainers.exporting import export, heat_maps, thumbnails
+from trainers.exporting import export, thumbnails
 from trainers.exporting.drift_reference import write_drift_reference
-from trainers.exporting.formats import FORMATS, Source
+from trainers.exporting.formats import Source
 from trainers.exporting.manifest import build_manifest, headline_metrics
+from trainers.exporting.model_files import export_model, write_json
 from trainers.exporting.temperature import calibrate
 from trainers.model_card import card
 from trainers.novelty.embedded_pictures import Embed, embed_training_pictures
 from trainers.novelty.measuring import write_novelty
 from trainers.phases.transfer_learning import TrainedClassifier
-from trainers.progress import Progress, log
+from trainers.progress import Progress
 from trainers.reporting import report
-
-LABELS = "labels.txt"
-"""A file with the classes, one per line in the order of the probabilities, for other runtimes."""
-GOLDEN_PICTURES = 8
-"""A bundle contains at most this many golden pictures."""
-PARITY_PICTURES = 32
-"""The exported formats are compared with the Keras model on at most this many pictures."""
 
 
 def write_bundle(
@@ -79,28 +68,7 @@ def write_bundle(
     with progress.step("exporting ONNX"):
         export.export(source, staging, ["onnx"])
     calibrated = calibrate(trained, staging / MODEL, dataset, config.device, progress)
-    with progress.step("exporting SavedModel"):
-        export.export(source, staging)  # ONNX again, because the logits have changed
-    for name in config.formats:
-        with progress.step(f"exporting {name}"):
-            export.export(source, staging, [name])
-    if config.formats:
-        (staging / LABELS).write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
-    with progress.step("comparing the exports with Keras"):
-        rows = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
-        images = dataset.images[rows]
-        parity = export.check_parity(source, staging, images, (*FORMATS, *config.formats))
-        write_golden(source, dataset, staging)
-    if heat_maps.has_regions(classifier):
-        with progress.step("exporting heat maps"):
-            heat_maps.export(classifier, staging)
-            parity["heat_maps"] = heat_maps.check_parity(source, staging, images)
-    else:
-        log.info(
-            "the model has no heat maps, because %s describes a picture only as a whole",
-            classifier.backbone.name,
-        )
-
+    parity = export_model(source, config.formats, dataset, staging, progress)
     manifest = build_manifest(classifier, dataset, config, parity)
     # When the predictor is created, it checks the golden answers.
     predictor = Predictor(Bundle(staging, manifest), providers=providers_for(config.device))
@@ -176,27 +144,3 @@ def _training_counts(dataset: Dataset) -> dict[str, Any]:
             for label, count, weight in columns
         },
     }
-
-
-def write_golden(source: Source, dataset: Dataset, staging: Path) -> None:
-    """Write the golden pictures and the golden answers into the bundle.
-
-    One test picture of each class is a golden picture, up to GOLDEN_PICTURES.
-    """
-    rows = dataset.rows("test")
-    _, first_of_class = np.unique(dataset.labels[rows], return_index=True)
-    chosen = rows[first_of_class][:GOLDEN_PICTURES]
-    answers = source.predict(dataset.images[chosen])
-    folder = staging / Path(GOLDEN_ANSWERS).parent
-    folder.mkdir()
-    golden: dict[str, list[float]] = {}
-    for number, (row, probabilities) in enumerate(zip(chosen, answers, strict=True)):
-        name = f"{number}.{dataset.inspections['format'][row].decode().lower()}"
-        (folder / name).write_bytes(dataset.read_picture(row))
-        golden[name] = [float(probability) for probability in probabilities]
-    write_json(staging / GOLDEN_ANSWERS, golden)
-
-
-def write_json(path: Path, content: Any) -> None:
-    text = json.dumps(content, indent=2, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")

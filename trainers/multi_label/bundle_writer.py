@@ -29,10 +29,10 @@ from trainers.dataset.findings.finding import Finding
 from trainers.dataset.splits import splitting
 from trainers.evaluation.fidelity import ROUNDINGS
 from trainers.evaluation.predictions import Predictions, predict_split, run_model
-from trainers.exporting import export, heat_maps, thumbnails
-from trainers.exporting.bundle_writer import LABELS, PARITY_PICTURES, write_golden, write_json
-from trainers.exporting.formats import FORMATS, Source
+from trainers.exporting import thumbnails
+from trainers.exporting.formats import Source
 from trainers.exporting.manifest import build_manifest
+from trainers.exporting.model_files import export_model, write_json
 from trainers.multi_label import report, training
 from trainers.multi_label.calibration import (
     apply_temperature,
@@ -71,21 +71,7 @@ def write_bundle(
     thresholds = fit_thresholds(held_out.probabilities, held_out_targets)
     classifier.divide_logits(temperature)
     source = Source(classifier, trained.embedder)
-    for name in (*FORMATS, *config.formats):
-        with progress.step(f"exporting {name}"):
-            export.export(source, staging, [name])
-    if config.formats:
-        (staging / LABELS).write_text("\n".join(dataset.classes) + "\n", encoding="utf-8")
-    with progress.step("comparing the exports with Keras"):
-        rows = np.concatenate([dataset.rows("test"), dataset.rows("train")])[:PARITY_PICTURES]
-        images = dataset.images[rows]
-        parity = export.check_parity(source, staging, images, (*FORMATS, *config.formats))
-        write_golden(source, dataset, staging)
-    if heat_maps.has_regions(classifier):
-        with progress.step("exporting heat maps"):
-            heat_maps.export(classifier, staging)
-            parity["heat_maps"] = heat_maps.check_parity(source, staging, images)
-
+    parity = export_model(source, config.formats, dataset, staging, progress)
     named = dict(zip(dataset.classes, thresholds.astype(float).tolist(), strict=True))
     manifest = build_manifest(classifier, dataset, config, parity).model_copy(
         update={"task": "multi-label", "decision": Decision(thresholds=named)}

@@ -67,7 +67,7 @@ def prepare_dataset(
         ConfigError: the table that --group or --split names cannot be read.
         CacheError: the cache cannot be written.
     """
-    pins = pinning.read_pins(config.split)  # before the pictures, because a wrong path is common
+    pins = pinning.read_pins(config.split)  # before the inspection, which takes long
     dataset = load_dataset(files, cache)
     dataset = grouping.assign_sources(dataset, config.group)
     pinned = pinning.match_pins(dataset, pins)

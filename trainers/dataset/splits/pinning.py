@@ -84,16 +84,17 @@ def read_pins(option: str | None) -> Mapping[str, SplitRow]:
         raise ConfigError(
             f"--split: {path} has the unknown split {unknown[0]!r}; splits are {', '.join(SPLITS)}"
         )
-    if not any(row.sha256 for row in rows):
+    without_hash = sum(not row.sha256 for row in rows)
+    if without_hash or not rows:
         raise ConfigError(
-            f"--split: {path} has no hashes of pictures (column sha256), so that pictures cannot "
-            "be recognised: it is empty, or comes from an older version of Graft. Use the split of "
-            "a newer bundle"
+            f"--split: {path} has {without_hash} of {len(rows)} rows without a hash (column "
+            "sha256), so these pictures cannot be recognised: the file is empty, was changed, or "
+            "comes from an older version of Graft. Use the split of a newer bundle"
         )
     pins: dict[str, SplitRow] = {}
     for row in sorted(rows, key=lambda row: _PRECEDENCE.index(row.split)):
-        pins.setdefault(row.sha256, row)
-    return {digest.lower(): row for digest, row in pins.items() if digest}
+        pins.setdefault(row.sha256.lower(), row)
+    return pins
 
 
 def match_pins(dataset: Dataset, pins: Mapping[str, SplitRow]) -> PinnedSplit:

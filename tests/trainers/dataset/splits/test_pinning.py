@@ -119,8 +119,9 @@ def test_a_split_of_other_pictures_is_refused() -> None:
         (None, "cannot be read: No such file.*takes the folder of a bundle"),
         ("path,split\na.png,test\n", "no column 'class'"),
         ("path,sha256,class,split\na.png,00,red,dev\n", "unknown split 'dev'"),
-        ("path,class,split\na.png,red,test\n", "no hashes"),
-        ("", "no hashes"),
+        ("path,class,split\na.png,red,test\n", "has 1 of 1 rows without a hash"),
+        ("", "has 0 of 0 rows"),
+        ("path,sha256,class,split\na.png,0a,red,train\nb.png,,red,test\n", "has 1 of 2 rows"),
         (b"path,sha256,class,split\n\xff,00,red,test\n", "is not a split.csv"),
     ],
 )
@@ -139,3 +140,9 @@ def test_a_class_without_training_pictures_is_refused() -> None:
     with pytest.raises(DataError, match="no test picture is left"):
         check_pinned(dataset(1, 1, splits=("train", "train")))
     assert Counter(data.splits)["test"] == 4
+
+
+def test_a_picture_with_two_rows_is_in_the_test_if_one_of_them_says_so(tmp_path: Path) -> None:
+    table = "path,sha256,class,split\na.png,AB,red,test\na.png,ab,red,train\n"
+    (tmp_path / "split.csv").write_text(table)
+    assert {name: row.split for name, row in read_pins(str(tmp_path)).items()} == {"ab": "test"}

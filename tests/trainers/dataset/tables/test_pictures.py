@@ -10,6 +10,9 @@ from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.scan import LeftOut, Scan
 from trainers.dataset.scanning import open_folder, picture_path, scan
 
+JPEG = b"\xff\xd8\xff\xe0"
+"""The first bytes of a picture."""
+
 
 def names(result: Scan) -> list[tuple[str, str, str]]:
     return [(file.name, file.label, file.split) for file in result.pictures]
@@ -123,7 +126,7 @@ def test_pictures_of_uris_keep_their_uri_as_name(
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
     data = touch(tmp_path / "data", "c.jpg")
     store = fsspec.filesystem("memory")
-    store.pipe({"/x/a.jpg": b"a", "/x/b.jpg": b"b"})
+    store.pipe({"/x/a.jpg": JPEG + b"a", "/x/b.jpg": JPEG + b"b"})
     lines = ("memory://x/a.jpg,cat", "memory://x/b.jpg,dog", "memory://x/c.jpg,dog")
     here = f"{(data / 'c.jpg').as_uri()},dog"
     table = write_table(data, "image,label", *lines, here, "c.jpg,dog")
@@ -134,7 +137,7 @@ def test_pictures_of_uris_keep_their_uri_as_name(
         ("memory://x/a.jpg", "cat", ""),
         ("memory://x/b.jpg", "dog", ""),
     ]
-    assert [file.path.read_bytes() for file in result.pictures] == [b"", b"a", b"b"]
+    assert [file.path.read_bytes() for file in result.pictures] == [b"", JPEG + b"a", JPEG + b"b"]
     lost = LeftOut("memory://x/c.jpg", "does not exist", "unreadable", "labels.csv, line 4")
     assert result.left_out == (lost,)  # although c.jpg is beside the table
     for file in result.pictures:

@@ -53,13 +53,14 @@ class Columns:
         """
         if self.label:
             return record.cells.get(self.label, "")
-        own = [name for name in self.one_hot if record.cells.get(name) in _ONES]
-        if len(own) > 1:
+        labels = [name for name in self.one_hot if record.cells.get(name) in _ONES]
+        if len(labels) > 1:
+            names = format_names([f"`{name}`" for name in labels])
             raise ValueError(
-                f"the picture has several labels ({format_names([f'`{name}`' for name in own])}), "
+                f"the picture has several labels ({names}), "
                 "but Graft trains with one label per picture; delete columns that are not classes"
             )
-        return own[0] if own else ""
+        return labels[0] if labels else ""
 
     def __str__(self) -> str:
         names = {"path": self.path, "label": self.label, "split": self.split, "group": self.group}

@@ -99,6 +99,8 @@ def test_paths_do_not_depend_on_how_the_table_is_named(
     assert names(scan(Path("data/labels.csv"))) == names(scan(table))
     monkeypatch.chdir(tmp_path / "data")
     assert names(scan(Path("labels.csv"))) == [("1.jpg", "cat", ""), ("2.jpg", "dog", "")]
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    assert names(scan(tmp_path / "link/labels.csv")) == names(scan(table))
 
 
 def test_dots_after_a_link_mean_the_folder_above_its_target(tmp_path: Path) -> None:
@@ -142,6 +144,21 @@ def test_pictures_of_uris_keep_their_uri_as_name(
     assert result.left_out == (lost,)  # although c.jpg is beside the table
     for file in result.pictures:
         assert picture_path(result.folder, file.name) == file.path
+
+
+def test_pictures_without_a_label_are_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    store = fsspec.filesystem("memory")
+    store.pipe({f"/x/{name}.jpg": JPEG for name in "abc"})
+    lines = ("memory://x/a.jpg,cat,", "memory://x/b.jpg,,", "memory://x/c.jpg,cat,predict")
+    result = scan(write_table(tmp_path, "image,label,split", *lines, "memory://x/a.jpg,,"))
+    store.store.clear()
+    assert names(result) == [("memory://x/a.jpg", "cat", "")]
+    assert [file.kind for file in result.left_out] == [""] * 3
+    cached = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert cached == [result.pictures[0].path]
 
 
 def roboflow(folder: Path, **rows: tuple[str, ...]) -> Path:

@@ -164,7 +164,8 @@ class TrainingConfig(BaseModel):
         10.0,
         ge=0,
         allow_inf_nan=False,
-        description="largest size of the cache that all runs share, in gigabytes; 0 = no cache",
+        description="largest size of the cache that all runs share, in gigabytes, without unpacked "
+        "archives and downloaded pictures; 0 = no cache",
     )
     resume: bool = Field(
         False, description="continue a stopped run that had the same --name and options"

@@ -18,6 +18,7 @@ from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import (
     UNLABELLED,
     escape,
+    format_names,
     is_printable,
     is_split_name,
     suffix_of,
@@ -28,7 +29,7 @@ from trainers.dataset.folders.suggestions import suggest_folder
 from trainers.dataset.group_rule import check_group
 from trainers.dataset.tables.discovery import find_tables
 from trainers.dataset.tables.downloading import is_uri, local_path
-from trainers.dataset.tables.labels import Task
+from trainers.dataset.tables.labels import TableError, Task
 from trainers.dataset.tables.pictures import scan_tables
 from trainers.dataset.tables.records import is_table
 from trainers.progress import Progress
@@ -45,6 +46,8 @@ def scan(
     """List the pictures of a folder, of a Zip or tar archive, or of a table, and their classes.
 
     If a folder or an archive has no two class folders, but a table of labels, the table is used.
+    A file that has no labels of these pictures does not hide a problem of the class folders; errors
+    mention it at the end.
 
     Args:
         group: the value of --group; it may be the name of a column of the table.
@@ -74,22 +77,35 @@ def scan(
         problem = None
     except DataError as error:
         classes, problem = (), DataError(f"{data_path}: {error}")
-    if (len(classes) < 2 or all(map(is_split_name, classes))) and (tables := find_tables(folder)):
-        found = _scan_tables(data_path, folder, tables, group, progress, task)
-        return replace(found, left_out=(*found.left_out, *lost))
+    is_sorted = len(classes) > 1 and not all(map(is_split_name, classes))
+    unused: dict[Path, str] = {}  # tables
+    if tables := {} if is_sorted else find_tables(folder):
+        try:
+            found = _scan_tables(data_path, folder, tables, group, progress, task)
+            return replace(found, left_out=(*found.left_out, *lost))
+        except TableError as error:  # perhaps it is not about labels, but lies beside the pictures
+            if any(tables.values()) or not any(entry.is_picture for entry in entries):
+                raise
+            reason = f"is not used as a table of labels: {' '.join(str(error).split())}"
+            unused = dict.fromkeys(tables, reason)
     if task == "multi-label":
         raise DataError(
             f"--task multi-label needs a table of labels, but in --data {data_path} each picture "
             "has one class, its folder: see docs/multi-label.md"
         )
     if problem:
-        raise problem
+        raise DataError(f"{problem}{_format_unused(unused)}")
     check_group(group)
-    files = [_label(entry, layout) for entry in entries]
+    files = [
+        LeftOut(entry.name, unused[entry.path])
+        if entry.path in unused and not entry.is_picture
+        else _label(entry, layout)
+        for entry in entries
+    ]
     pictures = tuple(file for file in files if isinstance(file, PictureFile))
     left_out = (*(file for file in files if isinstance(file, LeftOut)), *lost)
     if not pictures:
-        raise DataError(_no_pictures(data_path, entries, left_out))
+        raise DataError(_no_pictures(data_path, entries, left_out) + _format_unused(unused))
     return Scan(data_path, folder, pictures, classes, left_out, layout)
 
 
@@ -105,6 +121,14 @@ def _scan_tables(
     if not any(picture.group for picture in found.pictures):
         check_group(group, f", and no column of the table ({'; '.join(found.layout.notes)})")
     return found
+
+
+def _format_unused(tables: Mapping[Path, str]) -> str:
+    """Return the end of an error message: tables that are not used, and why; "" without tables."""
+    names = format_names([table.name for table in tables], 3) + (
+        ": each" if len(tables) > 1 else ":"
+    )
+    return f"\n  {names} {next(iter(tables.values()))}" if tables else ""
 
 
 def picture_path(folder: Path, name: str) -> Path:
@@ -125,10 +149,11 @@ def open_folder(data_path: Path) -> Path:
         return data_path.parent
     if data_path.suffix.lower() in _SPREADSHEETS:
         raise DataError(f"--data {data_path} is a spreadsheet: save the table as CSV in UTF-8")
-    if is_uri(str(data_path).replace(":/", "://", 1)):  # a `Path` has no empty parts
+    uri = str(data_path).replace(":/", "://", 1)  # a `Path` has no empty parts
+    if is_uri(uri):
         raise DataError(
-            f"--data {data_path} is not on this machine: download it; only the pictures that a "
-            "table names may have URIs"
+            f"--data {uri} is not on this machine: download it first; only the paths in a table "
+            "may be URIs"
         )
     folder = archives.unpack(data_path) if data_path.is_file() else data_path
     if not folder.is_dir():

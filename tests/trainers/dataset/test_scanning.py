@@ -402,8 +402,11 @@ def test_what_is_not_a_table_is_refused(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(DataError, match=message):
             scan(tmp_path / name)
-    with pytest.raises(DataError, match="is not on this machine: download it"):
-        scan(Path("https://example.org/labels.csv"))
+    message = (
+        "--data https://example.org/a.zip .*: download it first; only the paths in a table may"
+    )
+    with pytest.raises(DataError, match=message):
+        scan(Path("https://example.org/a.zip"))
 
 
 def test_several_lines_of_a_picture_add_up_its_labels(tmp_path: Path) -> None:
@@ -420,3 +423,42 @@ def test_several_lines_of_a_picture_add_up_its_labels(tmp_path: Path) -> None:
 def test_a_folder_has_no_several_labels(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="--task multi-label needs a table of labels"):
         scan(touch(tmp_path, "a/1.jpg", "b/2.jpg"), task="multi-label")
+
+
+def test_a_file_that_is_no_table_of_labels_does_not_hide_the_problem_of_the_folder(
+    tmp_path: Path,
+) -> None:
+    for name, text in {
+        "info.json": '{"author": "me"}',
+        "notes.csv": "date,weather\n2026-01-01,sun\n",
+        "damaged.json": "{",
+    }.items():
+        data = touch(tmp_path / name, "healthy/1.jpg", "healthy/2.jpg")
+        (data / name).write_text(text)
+        result = scan(data)
+        assert result.classes == ("healthy",)
+        (file,) = result.left_out
+        assert file.path == name
+        assert file.reason.startswith("is not used as a table of labels: ")
+    both = touch(tmp_path / "splits", "test/a/1.jpg", "val/a/1.jpg", "notes.csv")
+    with pytest.raises(
+        DataError, match=r"no folder for train.*\n  notes\.csv: is not used as a ta"
+    ):
+        scan(both)
+
+
+def test_tables_beside_flat_pictures_are_mentioned_at_the_end(tmp_path: Path) -> None:
+    names = [f"{number}.{suffix}" for number in range(9) for suffix in ("jpg", "json")]
+    message = (
+        r"(?s)^no pictures in the sub-folders.* 0\.jpg: is not in a class folder.*\n  0\.json, "
+        r"1\.json, 2\.json and 6 more: each is not used .* several tables .*: set --data to the"
+    )
+    with pytest.raises(DataError, match=message):
+        scan(touch(tmp_path, *names))
+
+
+def test_a_wrong_cell_of_a_table_is_the_problem_of_the_folder(tmp_path: Path) -> None:
+    data = touch(tmp_path, "images/1.jpg")
+    (data / "labels.csv").write_text("path,label,split\n1.jpg,cat,nonsense\n")
+    with pytest.raises(DataError, match=r"labels\.csv, line 2: the split is `nonsense`"):
+        scan(data)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import (
-    format_names,
     is_hidden,
     is_split_name,
     is_system_folder,
@@ -23,23 +21,13 @@ def find_tables(folder: Path) -> dict[Path, str]:
 
     Returns:
         For each table the split of its pictures; "" if the table itself names the splits. Empty if
-        there is no table.
-
-    Raises:
-        DataError: there are several tables; the message names them.
+        there is no table. If several have "", it is not clear which of them has the labels.
     """
     while len(inside := _list(folder)) == 1 and inside[0].is_dir():
         folder = inside[0]
     if tables := _find_split_tables(inside):
         return tables
-    found = [path for path in inside if is_table(path)]
-    if len(found) > 1:
-        names = format_names([path.name for path in found])
-        raise DataError(
-            f"--data {folder} has no class folders, but several tables ({names}): set --data to "
-            f"the one with the labels, e.g. --data {found[0]}"
-        )
-    return dict.fromkeys(found, "")
+    return dict.fromkeys((path for path in inside if is_table(path)), "")
 
 
 def _find_split_tables(inside: list[Path]) -> dict[Path, str]:

@@ -1,7 +1,7 @@
 """Downloads the pictures that a table names by URIs, each once, into the cache.
 
 A URI stands for one content: a picture that is in the cache is not downloaded again. A file has its
-final name only when it is complete.
+final name only if it is complete, and its first bytes are those of a picture.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import hashlib
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -24,6 +25,7 @@ from service.system.folders import cache_folder
 from service.system.interrupts import cleanup_on_signal
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import escape
+from trainers.dataset.folders.sniffing import sniff
 from trainers.progress import Progress, log
 
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
@@ -40,6 +42,9 @@ PACKAGES: Final = {
 """The package that fsspec needs for each scheme; it needs none for the others."""
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _STALL_SECONDS: Final = 30
+_STAGING: Final = ".partial-"
+_MAX_STAGING_SECONDS: Final = 24 * 3600
+"""A folder of incomplete pictures that is older than this was left by a run that was killed."""
 RETRY_SECONDS: Final = 1.0
 """A download that fails for another reason than a missing file is tried again after this time."""
 _UNREADABLE: Final = "cannot be read"
@@ -152,10 +157,17 @@ def _options(scheme: str) -> dict[str, Any]:
 
 @contextmanager
 def _staging_folder() -> Iterator[Path]:
-    """Make a folder for pictures that are not complete yet; remove it, also on Ctrl-C."""
+    """Make a folder for pictures that are not complete yet; remove it, also on Ctrl-C.
+
+    Such folders of runs that were killed are removed, too.
+    """
     root = cache_folder() / "downloads"
     root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".partial-", dir=root))
+    for left in root.glob(f"{_STAGING}*"):
+        with suppress(FileNotFoundError):  # another run removed it
+            if time.time() - left.stat().st_mtime > _MAX_STAGING_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_STAGING, dir=root))
     remove = partial(shutil.rmtree, folder, ignore_errors=True)
     with cleanup_on_signal(remove):
         try:
@@ -192,6 +204,8 @@ def _fetch(uri: str, file: Path, store: Any, stop: Event) -> str:
         if not file.is_file():
             return "is a folder"
         _check_size(file.stat().st_size)
+        if rejection := sniff(file):  # such as a login page, which servers send with status 200
+            return rejection.reason
     except DataError as error:
         return str(error)
     except Exception as error:  # each store has its own errors

@@ -51,20 +51,20 @@ def _read_coco(values: Mapping[str, Any]) -> Iterator[tuple[Cells, str]]:
         if len(set(numbers)) < len(numbers):
             raise KeyError(f"an id is there twice in {part}")
     names = {category["id"]: as_text("name", category["name"]) for category in values["categories"]}
-    labels: dict[Any, set[str]] = {}
+    labels_of: dict[Any, set[str]] = {}
     for annotation in values["annotations"] or ():
         name = names.get(annotation["category_id"], "")
-        labels.setdefault(annotation["image_id"], set()).add(name)
+        labels_of.setdefault(annotation["image_id"], set()).add(name)
     for image in values["images"]:
-        own = labels.get(image["id"], set()) - {""}
-        yield {"path": str(image["file_name"]), "label": _join(own)}, ""
+        labels = labels_of.get(image["id"], set()) - {""}
+        yield {"path": str(image["file_name"]), "label": _join(labels)}, ""
 
 
 def _read_task(task: Mapping[str, Any]) -> tuple[Cells, str]:
     """Read a task of Label Studio. Annotations that were cancelled do not count."""
     texts = {name: value for name, value in task["data"].items() if isinstance(value, str)}
     source = next((texts[name] for name in _TASK_KEYS if name in texts), "")
-    own = {
+    labels = {
         str(choice).strip()
         for annotation in task.get("annotations") or ()
         if not annotation.get("was_cancelled")
@@ -72,7 +72,7 @@ def _read_task(task: Mapping[str, Any]) -> tuple[Cells, str]:
         for choice in result.get("value", {}).get("choices", [])
     }
     problem = "" if source else "the task has no picture: none of " + ", ".join(_TASK_KEYS)
-    return {"path": clean_path(source), "label": _join(own)}, problem
+    return {"path": clean_path(source), "label": _join(labels)}, problem
 
 
 def clean_path(path: str) -> str:

@@ -23,6 +23,10 @@ MAX_LABEL = 200
 """The largest number of characters in the name of a class."""
 
 
+class TableError(DataError):
+    """A file is not a table of labels, or not the one that is meant."""
+
+
 @dataclass(frozen=True)
 class Label:
     """The label of a picture.
@@ -60,11 +64,15 @@ def read_labels(
         The labels in the order of the table, and the columns that they come from.
 
     Raises:
-        DataError: the table cannot be read, or a cell cannot be interpreted.
+        TableError: the table cannot be read, or has no columns with paths and classes.
+        DataError: a cell cannot be interpreted.
         OSError: the file cannot be opened.
     """
-    records = read_records(table)
-    columns = choose_columns(table, records, group)
+    try:
+        records = read_records(table)
+        columns = choose_columns(table, records, group)
+    except DataError as error:
+        raise TableError(str(error)) from error
     labels = []
     for record in records:
         try:

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from trainers.dataset.folders.entries import UNPRINTABLE
 from trainers.dataset.folders.errors import DataError
-from trainers.dataset.folders.filenames import UNLABELLED, escape, is_printable
+from trainers.dataset.folders.filenames import UNLABELLED, escape, format_names, is_printable
 from trainers.dataset.folders.layout import Layout
 from trainers.dataset.folders.scan import LeftOut, PictureFile, Scan, format_left_out
 from trainers.dataset.tables.downloading import is_uri
-from trainers.dataset.tables.labels import Label, Task, read_labels
+from trainers.dataset.tables.labels import Label, TableError, Task, read_labels
 from trainers.dataset.tables.locating import locate
 from trainers.progress import Progress
 
@@ -24,7 +24,8 @@ class _Row(NamedTuple):
 
     Attributes:
         label: the content of the row.
-        file: the file of the picture, or why there is none, as the end of a sentence.
+        file: the file of the picture, or why it is not used, as the end of a sentence. Files of
+            unlabelled pictures are not looked for, so that they are not downloaded.
         place: where the row is, such as "labels.csv, line 12".
     """
 
@@ -52,21 +53,27 @@ def scan_tables(
         task: the value of --task.
 
     Raises:
-        DataError: a table cannot be read, names no picture that exists, or gives a picture two
-            classes, splits or groups.
+        TableError: it is not clear which table has the labels; or a table cannot be read, or names
+            no picture that exists.
+        DataError: a table has a wrong cell, or gives a picture two classes, splits or groups.
         OSError: a table cannot be opened.
     """
+    if len(tables) > 1 and "" in tables.values():
+        raise TableError(
+            f"--data {data_path} has several tables ({format_names([t.name for t in tables])}): "
+            f"set --data to the one with the labels, e.g. --data {next(iter(tables))}"
+        )
     rows: list[_Row] = []
     names: dict[str, list[str]] = {}  # of the tables, by their columns
     for table, split in tables.items():
-        own, columns = _read_rows(table, folder, split, group, progress, task)
-        rows += own
+        new_rows, columns = _read_rows(table, folder, split, group, progress, task)
+        rows += new_rows
         names.setdefault(columns, []).append(_relative(table, folder))
     is_multi_label = task == "multi-label"
     found: dict[str, _Row] = {}
     left_out: list[LeftOut] = []
     for row in rows:
-        reason, kind = _why_not_used(row, needs_label=not is_multi_label)
+        reason, kind = _why_not_used(row, task)
         if reason:
             left_out.append(LeftOut(escape(row.label.path), reason, kind, row.place))
             continue
@@ -81,13 +88,13 @@ def scan_tables(
         names_of_all = tuple(sorted({*first.label.names, *row.label.names}))
         found[name] = first._replace(label=replace(first.label, names=names_of_all))
     if not found:
-        raise DataError(f"{data_path} has no picture to use" + format_left_out(left_out))
+        raise TableError(f"{data_path} has no picture to use" + format_left_out(left_out))
     pictures = tuple(
         PictureFile(Path(row.file), name, row.label.text, row.label.split, row.label.group)
         for name, row in sorted(found.items())
     )
     used = {name for row in rows if row.label.split != UNLABELLED for name in row.label.names}
-    notes = [f"the columns of {', '.join(own)}: {columns}" for columns, own in names.items()]
+    notes = [f"the columns of {', '.join(those)}: {columns}" for columns, those in names.items()]
     if empty := sum(not picture.label for picture in pictures):
         notes.append(f"number of pictures without a label, examples of none of them: {empty:,}")
     layout, classes = Layout({}, tuple(notes)), tuple(sorted(used))
@@ -99,11 +106,13 @@ def _read_rows(
 ) -> tuple[list[_Row], str]:
     """Read the rows of a table; also return its columns, as text."""
     labels, columns = read_labels(table, group, task)
-    files = locate([label.path for label in labels], table.parent, progress)
+    labels = [replace(label, split=split or label.split) for label in labels]
+    paths = list({label.path: None for label in labels if not _why_unlabelled(label, task)})
+    files = dict(zip(paths, locate(paths, table.parent, progress), strict=True))
     name = _relative(table, folder)
     rows = [
-        _Row(replace(label, split=split or label.split), file, f"{name}, {label.place}")
-        for label, file in zip(labels, files, strict=True)
+        _Row(label, _why_unlabelled(label, task) or files[label.path], f"{name}, {label.place}")
+        for label in labels
     ]
     return rows, str(columns)
 
@@ -114,14 +123,17 @@ def _fits(first: Label, other: Label, is_multi_label: bool) -> bool:
     return is_same_place and (is_multi_label or first.names == other.names)
 
 
-def _why_not_used(row: _Row, needs_label: bool) -> tuple[str, str]:
+def _why_unlabelled(label: Label, task: Task) -> str:
+    """Return why a picture is not one to train on; "" if it is."""
+    if not label.names and task != "multi-label":
+        return "has no label"
+    return "is in a split of unlabelled pictures" if label.split == UNLABELLED else ""
+
+
+def _why_not_used(row: _Row, task: Task) -> tuple[str, str]:
     """Return why a picture of a table is left out, and the kind of finding; "" if it is not."""
-    if needs_label and not row.label.names:
-        return "has no label", ""
-    if row.label.split == UNLABELLED:
-        return "is in a split of unlabelled pictures", ""
     if isinstance(row.file, str):
-        return row.file, "unreadable"
+        return row.file, "" if _why_unlabelled(row.label, task) else "unreadable"
     name = row.label.path if is_uri(row.label.path) else str(row.file)
     return ("", "") if is_printable(name) else (UNPRINTABLE.reason, UNPRINTABLE.kind)
 
@@ -134,10 +146,20 @@ def _name(row: _Row, folder: Path) -> str:
 
 def _relative(path: Path, folder: Path) -> str:
     """Return the path of a file relative to the folder, or absolute if it is not in there."""
-    # Links are not followed, because a link in the folder belongs to it. But in link/../1.jpg, the
-    # dots mean the folder above the target of the link.
-    absolute, parent = (Path(os.path.normpath(Path.cwd() / each)) for each in (path, folder))
+    absolute = _absolute(path)
+    for parent in (_absolute(folder), folder.resolve()):
+        if absolute.is_relative_to(parent):
+            return absolute.relative_to(parent).as_posix()
+    return absolute.as_posix()
+
+
+def _absolute(path: Path) -> Path:
+    """Return the absolute path of a file or folder, without `..`.
+
+    Links are not followed, because a link in the data folder belongs to it. There is one exception:
+    `..` after a link is the folder above the target of the link, as for the operating system.
+    """
+    absolute = Path(os.path.normpath(Path.cwd() / path))
     if ".." in path.parts and path.exists() and not (absolute.exists() and path.samefile(absolute)):
-        absolute, parent = path.resolve(), parent.resolve()
-    inside = absolute.is_relative_to(parent)
-    return (absolute.relative_to(parent) if inside else absolute).as_posix()
+        return path.resolve()
+    return absolute

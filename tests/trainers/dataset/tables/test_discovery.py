@@ -34,7 +34,8 @@ def test_split_folders_have_a_table_each(tmp_path: Path) -> None:
 
 
 def test_several_tables_are_an_error(tmp_path: Path) -> None:
-    data = draw(tmp_path, {"a.csv": "", "b.json": "", "images/1.jpg": ""})
+    data = draw(tmp_path, {"a.csv": "", "b.json": ""})
+    assert find_tables(data) == {data / "a.csv": "", data / "b.json": ""}
     message = r"several tables \(a\.csv, b\.json\): .*e\.g\. --data .*/a\.csv"
     with pytest.raises(DataError, match=message):
         scan(data)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +20,8 @@ from trainers.dataset.tables.downloading import download, is_uri, local_path
 from trainers.progress import Progress
 
 QUIET = Progress(is_quiet=True)
+JPEG = b"\xff\xd8\xff\xe0"
+"""The first bytes of a picture."""
 
 
 @pytest.fixture(autouse=True)
@@ -37,19 +41,27 @@ def memory() -> Iterator[Any]:
 class Handler(BaseHTTPRequestHandler):
     """Answers /1.jpg and /a b.jpg; /403 and /503 with this status; /cut.jpg with half of itself.
 
-    /busy.jpg is answered with 503 once. /huge.jpg says that it has 99 bytes.
+    /busy.jpg is answered with 503 once. /huge.jpg says that it has 99 bytes. /login.jpg is a page.
+    /slow.jpg stops after half of itself until `go_on` is set.
     """
 
     requests: list[str] = []
+    is_half_sent, go_on = threading.Event(), threading.Event()
 
     def do_GET(self) -> None:
         is_busy = self.path == "/busy.jpg" and self.path not in self.requests
         self.requests.append(self.path)
         status = int(self.path[1:]) if self.path[1:].isdigit() else 200
         self.send_response(503 if is_busy else 404 if self.path == "/none.jpg" else status)
-        self.send_header("Content-Length", "99" if self.path == "/huge.jpg" else "8")
+        content = JPEG + self.path.encode()[:4].ljust(4)
+        if self.path == "/login.jpg":
+            content = b"<html><body>please log in</body></html>"
+        self.send_header("Content-Length", "99" if self.path == "/huge.jpg" else str(len(content)))
         self.end_headers()
-        self.wfile.write(b"half" if self.path == "/cut.jpg" else self.path.encode()[:8].ljust(8))
+        self.wfile.write(content[:6] if self.path in ("/cut.jpg", "/slow.jpg") else content)
+        if self.path == "/slow.jpg":
+            self.is_half_sent.set()
+            self.go_on.wait(5)
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -80,7 +92,7 @@ def test_pictures_are_downloaded_once(server: str, cache: Path) -> None:
     uris = [f"{server}/1.jpg", f"{server}/a b.jpg", f"{server}/1.jpg"]
     assert download(uris, QUIET) == {}
     assert sorted(Handler.requests) == ["/1.jpg", "/a%20b.jpg"]  # one request each
-    assert [local_path(uri).read_bytes()[:4] for uri in uris[:2]] == [b"/1.j", b"/a%2"]
+    assert [local_path(uri).read_bytes()[4:] for uri in uris[:2]] == [b"/1.j", b"/a%2"]
     assert download(uris, QUIET) == {}
     assert len(Handler.requests) == 2
     assert sorted(files(cache)) == sorted(map(local_path, uris[:2]))
@@ -101,6 +113,14 @@ def test_what_cannot_be_read_has_a_reason_and_others_are_kept(server: str, cache
     assert [path.name for path in cache.iterdir()] == [local_path(good).parent.name]
 
 
+def test_a_web_page_is_no_picture(server: str, cache: Path) -> None:
+    uri = f"{server}/login.jpg"
+    for requests in (1, 2):  # the page is not cached
+        assert "web page or a server's error message, not a picture" in download([uri], QUIET)[uri]
+        assert Handler.requests == ["/login.jpg"] * requests
+    assert files(cache) == []
+
+
 def test_a_failed_download_is_tried_again(server: str) -> None:
     assert download([f"{server}/busy.jpg", f"{server}/none.jpg"], QUIET) == {
         f"{server}/none.jpg": "does not exist"
@@ -109,7 +129,7 @@ def test_a_failed_download_is_tried_again(server: str) -> None:
 
 
 def test_any_store_of_fsspec_is_read(memory: Any, tmp_path: Path) -> None:
-    memory.pipe("/a/1.jpg", b"1")
+    memory.pipe("/a/1.jpg", JPEG)
     (tmp_path / "ä 2.jpg").write_bytes(b"2")
     here = (tmp_path / "ä 2.jpg").as_uri()
     lost = (tmp_path / "3.jpg").as_uri()
@@ -117,7 +137,7 @@ def test_any_store_of_fsspec_is_read(memory: Any, tmp_path: Path) -> None:
         "memory://a": "is a folder",
         lost: "does not exist",
     }
-    assert local_path("memory://a/1.jpg").read_bytes() == b"1"
+    assert local_path("memory://a/1.jpg").read_bytes() == JPEG
     assert local_path(here) == tmp_path / "ä 2.jpg"  # not copied
 
 
@@ -126,7 +146,7 @@ def test_pictures_have_the_size_limit_of_local_files(
 ) -> None:
     assert downloading.MAX_FILE_BYTES == digests.MAX_FILE_BYTES
     monkeypatch.setattr(downloading, "MAX_FILE_BYTES", 10)
-    memory.pipe({"/a": b"1" * 10, "/b": b"1" * 11})
+    memory.pipe({"/a": JPEG.ljust(10), "/b": JPEG.ljust(11)})
     huge = f"{server}/huge.jpg"  # refused before it has arrived
     assert download(["memory://a", "memory://b", huge], QUIET) == {
         "memory://b": "has 11 bytes, more than the limit of 10 bytes",
@@ -136,18 +156,30 @@ def test_pictures_have_the_size_limit_of_local_files(
 
 
 class Interrupted(Progress):
-    """Ctrl-C while the first download is awaited."""
+    """Ctrl-C after half of /slow.jpg."""
 
     def track(self, *_: Any) -> Any:
+        assert Handler.is_half_sent.wait(5)
+        threading.Timer(0.05, Handler.go_on.set).start()
         raise KeyboardInterrupt
 
 
-def test_ctrl_c_leaves_only_whole_pictures(memory: Any, cache: Path) -> None:
-    memory.pipe({f"/{number}": b"whole" for number in range(200)})
+def test_ctrl_c_leaves_only_whole_pictures(server: str, cache: Path) -> None:
+    download([f"{server}/1.jpg"], QUIET)
     with pytest.raises(KeyboardInterrupt):
-        download([f"memory://{number}" for number in range(200)], Interrupted(is_quiet=True))
-    assert all(path.read_bytes() == b"whole" for path in files(cache))
+        download([f"{server}/slow.jpg"], Interrupted(is_quiet=True))
+    assert files(cache) == [local_path(f"{server}/1.jpg")]
     assert not list(cache.rglob(".partial-*"))
+
+
+def test_folders_of_killed_runs_are_removed_after_a_day(memory: Any, cache: Path) -> None:
+    for name, hours in {".partial-old": 25, ".partial-new": 1}.items():
+        (cache / name).mkdir(parents=True)
+        (cache / name / "half").touch()
+        os.utime(cache / name, (time.time() - hours * 3600,) * 2)
+    memory.pipe("/1.jpg", JPEG)
+    assert download(["memory://1.jpg"], QUIET) == {}
+    assert [path.name for path in cache.glob(".partial-*")] == [".partial-new"]
 
 
 def test_a_full_disk_ends_the_run(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:

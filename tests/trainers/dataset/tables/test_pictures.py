@@ -10,6 +10,9 @@ from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.scan import LeftOut, Scan
 from trainers.dataset.scanning import open_folder, picture_path, scan
 
+JPEG = b"\xff\xd8\xff\xe0"
+"""The first bytes of a picture."""
+
 
 def names(result: Scan) -> list[tuple[str, str, str]]:
     return [(file.name, file.label, file.split) for file in result.pictures]
@@ -96,6 +99,8 @@ def test_paths_do_not_depend_on_how_the_table_is_named(
     assert names(scan(Path("data/labels.csv"))) == names(scan(table))
     monkeypatch.chdir(tmp_path / "data")
     assert names(scan(Path("labels.csv"))) == [("1.jpg", "cat", ""), ("2.jpg", "dog", "")]
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    assert names(scan(tmp_path / "link/labels.csv")) == names(scan(table))
 
 
 def test_dots_after_a_link_mean_the_folder_above_its_target(tmp_path: Path) -> None:
@@ -123,7 +128,7 @@ def test_pictures_of_uris_keep_their_uri_as_name(
     monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
     data = touch(tmp_path / "data", "c.jpg")
     store = fsspec.filesystem("memory")
-    store.pipe({"/x/a.jpg": b"a", "/x/b.jpg": b"b"})
+    store.pipe({"/x/a.jpg": JPEG + b"a", "/x/b.jpg": JPEG + b"b"})
     lines = ("memory://x/a.jpg,cat", "memory://x/b.jpg,dog", "memory://x/c.jpg,dog")
     here = f"{(data / 'c.jpg').as_uri()},dog"
     table = write_table(data, "image,label", *lines, here, "c.jpg,dog")
@@ -134,11 +139,26 @@ def test_pictures_of_uris_keep_their_uri_as_name(
         ("memory://x/a.jpg", "cat", ""),
         ("memory://x/b.jpg", "dog", ""),
     ]
-    assert [file.path.read_bytes() for file in result.pictures] == [b"", b"a", b"b"]
+    assert [file.path.read_bytes() for file in result.pictures] == [b"", JPEG + b"a", JPEG + b"b"]
     lost = LeftOut("memory://x/c.jpg", "does not exist", "unreadable", "labels.csv, line 4")
     assert result.left_out == (lost,)  # although c.jpg is beside the table
     for file in result.pictures:
         assert picture_path(result.folder, file.name) == file.path
+
+
+def test_pictures_without_a_label_are_not_downloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFT_CACHE", str(tmp_path / "cache"))
+    store = fsspec.filesystem("memory")
+    store.pipe({f"/x/{name}.jpg": JPEG for name in "abc"})
+    lines = ("memory://x/a.jpg,cat,", "memory://x/b.jpg,,", "memory://x/c.jpg,cat,predict")
+    result = scan(write_table(tmp_path, "image,label,split", *lines, "memory://x/a.jpg,,"))
+    store.store.clear()
+    assert names(result) == [("memory://x/a.jpg", "cat", "")]
+    assert [file.kind for file in result.left_out] == [""] * 3
+    cached = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert cached == [result.pictures[0].path]
 
 
 def roboflow(folder: Path, **rows: tuple[str, ...]) -> Path:

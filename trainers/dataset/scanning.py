@@ -28,10 +28,10 @@ from trainers.dataset.folders.scan import LeftOut, PictureFile, Scan, format_lef
 from trainers.dataset.folders.suggestions import suggest_folder
 from trainers.dataset.group_rule import check_group
 from trainers.dataset.tables.discovery import find_tables
-from trainers.dataset.tables.downloading import is_uri, local_path
 from trainers.dataset.tables.labels import TableError, Task
-from trainers.dataset.tables.pictures import scan_tables
+from trainers.dataset.tables.pictures import find_contradiction, scan_tables
 from trainers.dataset.tables.records import is_table
+from trainers.dataset.tables.uris import is_remote, is_uri, local_path
 from trainers.progress import Progress
 
 _SPREADSHEETS = (".xlsx", ".xls", ".ods")
@@ -96,6 +96,8 @@ def scan(
     if problem:
         raise DataError(f"{problem}{_format_unused(unused)}")
     check_group(group)
+    if is_sorted:
+        _require_no_other_labels(data_path, folder, entries, layout)
     files = [
         LeftOut(entry.name, unused[entry.path])
         if entry.path in unused and not entry.is_picture
@@ -118,6 +120,8 @@ def _scan_tables(
     task: Task,
 ) -> Scan:
     found = scan_tables(data_path, folder, tables, group, progress, task)
+    if data_path.is_file() and not is_table(data_path):
+        _require_inside(data_path, folder, found)
     if not any(picture.group for picture in found.pictures):
         check_group(group, f", and no column of the table ({'; '.join(found.layout.notes)})")
     return found
@@ -129,6 +133,42 @@ def _format_unused(tables: Mapping[Path, str]) -> str:
         ": each" if len(tables) > 1 else ":"
     )
     return f"\n  {names} {next(iter(tables.values()))}" if tables else ""
+
+
+def _require_no_other_labels(
+    data_path: Path, folder: Path, entries: Sequence[Entry], layout: Layout
+) -> None:
+    """Check that no table beside the class folders gives the pictures other classes.
+
+    Some data sets sort their pictures into folders like part_1 and part_2, and have a table.
+
+    Raises:
+        DataError: there is such a table.
+    """
+    labelled = (_label(entry, layout) for entry in entries if entry.is_picture)
+    classes = {file.name: file.label for file in labelled if isinstance(file, PictureFile)}
+    for table in find_tables(folder):
+        if contradiction := find_contradiction(table, folder, classes):
+            raise DataError(
+                f"--data {data_path}: the folders and the table {table.name} give the pictures "
+                f"different classes: {contradiction}. Set --data to {table} to use the table, or "
+                "move the table away"
+            )
+
+
+def _require_inside(archive: Path, folder: Path, found: Scan) -> None:
+    """Check that the table in an archive, which may come from anybody, names no other files.
+
+    Raises:
+        DataError: a picture is not in the folder into which the archive was unpacked.
+    """
+    for picture in found.pictures:
+        is_inside = picture.path.resolve().is_relative_to(folder.resolve())
+        if not is_inside and not is_remote(picture.name):
+            raise DataError(
+                f"--data {archive}: its table names a file outside the archive, {picture.name}; "
+                "unpack the archive, and use its table only if you trust it"
+            )
 
 
 def picture_path(folder: Path, name: str) -> Path:

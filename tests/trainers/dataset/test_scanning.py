@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import socket
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -462,3 +463,26 @@ def test_a_wrong_cell_of_a_table_is_the_problem_of_the_folder(tmp_path: Path) ->
     (data / "labels.csv").write_text("path,label,split\n1.jpg,cat,nonsense\n")
     with pytest.raises(DataError, match=r"labels\.csv, line 2: the split is `nonsense`"):
         scan(data)
+
+
+def test_a_table_that_contradicts_the_folders_is_refused(tmp_path: Path) -> None:
+    data = touch(tmp_path, "part_1/a.jpg", "part_2/b.jpg")
+    (data / "labels.csv").write_text("image_id,label\na,mole\nb,melanoma\n")
+    message = r"part_1/a\.jpg is `mole` in labels\.csv, line 2\. Set --data to .*labels\.csv"
+    with pytest.raises(DataError, match=message):
+        scan(data)
+    assert scan(data / "labels.csv").classes == ("melanoma", "mole")
+    (data / "labels.csv").write_text("image_id,label\na,Part 1\nb,Part_2\n")
+    assert scan(data).classes == ("part_1", "part_2")
+
+
+def test_a_table_in_an_archive_names_no_files_outside(tmp_path: Path) -> None:
+    touch(tmp_path, "private.jpg")
+    for outside in (str(tmp_path / "private.jpg"), f"file://{tmp_path}/private.jpg"):
+        archive = tmp_path / f"{len(outside)}.zip"
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("labels.csv", f"path,label\na.jpg,cat\nb.jpg,dog\n{outside},cat\n")
+            file.writestr("a.jpg", "")
+            file.writestr("b.jpg", "")
+        with pytest.raises(DataError, match=r"names a file outside the archive, .*private\.jpg"):
+            scan(archive)

@@ -11,7 +11,7 @@ from service.bundle.manifest import Manifest
 from service.bundle.reading import Bundle
 from service.errors import BundleError
 from trainers.dataset.splits.split_table import SplitRow
-from trainers.dataset.tables.downloading import local_path
+from trainers.dataset.tables.uris import local_path
 from trainers.promoting.unseen_pictures import UnusablePicture, find_unseen, read_picture
 
 MakeBundle = Callable[..., Bundle]

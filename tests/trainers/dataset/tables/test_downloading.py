@@ -16,7 +16,8 @@ import pytest
 from trainers.dataset import digests
 from trainers.dataset.folders.errors import DataError
 from trainers.dataset.tables import downloading
-from trainers.dataset.tables.downloading import download, is_uri, local_path
+from trainers.dataset.tables.downloading import download
+from trainers.dataset.tables.uris import local_path
 from trainers.progress import Progress
 
 QUIET = Progress(is_quiet=True)
@@ -81,11 +82,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def test_uris_are_told_from_paths() -> None:
-    assert all(map(is_uri, ["https://a/1.jpg", "S3://b/1.jpg", "memory://1.jpg"]))
-    assert not any(map(is_uri, ["1.jpg", "/a/1.jpg", "C:/a/1.jpg", "C:\\a", "a:b", "a/http://b"]))
 
 
 def test_pictures_are_downloaded_once(server: str, cache: Path) -> None:
@@ -204,7 +200,7 @@ def test_downloads_end_if_all_fail(monkeypatch: pytest.MonkeyPatch) -> None:
         ("gs://b/1.jpg", "gcsfs", r"the package gcsfs .*pip install gcsfs"),
         ("az://b/1.jpg", "adlfs", r"the package adlfs .*pip install adlfs"),
         ("memory://1", "fsspec", r"the package fsspec is .*pip install '\.\[remote\]'"),
-        ("nonsense://1", "", r"nonsense://1 cannot be read \(Protocol not known.*: use a scheme"),
+        ("nonsense://1", "", r"nonsense://1 cannot be read: use one of http, https, s3"),
     ],
 )
 def test_a_missing_package_is_named(
@@ -214,3 +210,19 @@ def test_a_missing_package_is_named(
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(DataError, match=message):
         download([uri], QUIET)
+
+
+def test_a_server_that_sends_hardly_anything_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(downloading, "SLOW_SECONDS", 0)
+    monkeypatch.setattr(downloading, "MIN_BYTES_PER_SECOND", 1e12)
+    store = fsspec.filesystem("memory")
+    store.pipe("/slow.png", b"x" * 100)
+    reasons = download(["memory://slow.png"], QUIET)
+    assert "arrives too slowly" in reasons["memory://slow.png"]
+
+
+def test_a_name_that_no_file_can_have_is_missing() -> None:
+    uri = "file:///" + "x" * 300
+    assert download([uri], QUIET) == {uri: "does not exist"}

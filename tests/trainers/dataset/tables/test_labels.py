@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from trainers.dataset.folders.errors import DataError
-from trainers.dataset.tables.downloading import is_uri
 from trainers.dataset.tables.labels import Label, read_labels
+from trainers.dataset.tables.uris import is_uri
 
 
 def write(folder: Path, *lines: str) -> Path:

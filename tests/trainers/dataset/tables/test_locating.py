@@ -47,3 +47,11 @@ def test_bundles_of_earlier_runs_have_no_pictures(tmp_path: Path) -> None:
 def test_accents_may_have_any_unicode_form(tmp_path: Path) -> None:
     found = touch(tmp_path / unicodedata.normalize("NFD", "bäume/é.jpg"))
     assert locate([unicodedata.normalize("NFC", "bäume/é.jpg")], tmp_path) == [found]
+
+
+def test_a_missing_picture_is_not_replaced_by_one_in_another_folder(tmp_path: Path) -> None:
+    there = touch(tmp_path / "cats/1.jpg")
+    touch(tmp_path / "2.jpg")
+    assert locate(["cats/1.jpg", "dogs/2.jpg"], tmp_path) == [there, "does not exist"]
+    moved = ["/old/disk/cats/1.jpg", "/old/disk/2.jpg"]
+    assert locate(moved, tmp_path) == [there, tmp_path / "2.jpg"]

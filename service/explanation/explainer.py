@@ -73,9 +73,8 @@ class Explainer:
         """
         if HEAT_MAPS not in self._bundle.manifest.files:
             raise NotExplainable(
-                "this model has no heat maps, because its backbone describes a picture only as a "
-                "whole, or because an older version of Graft trained it: train it again, in the "
-                "first case with another backbone, to get explanations"
+                "This model has no heat maps. Either its backbone has no regions (ViT, SigLIP): "
+                "train with another backbone. Or an old version of Graft made it: train it again."
             )
         if label is None or label in self._classes:
             return

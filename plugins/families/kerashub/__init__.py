@@ -29,7 +29,7 @@ class KerasHub(Backbone):
     family = "kerashub"
     default_variant = "dinov2-small"
     variants = VARIANTS
-    weights_licence = "see [KerasHub](#kerashub)"
+    weights_licence = "depends on the variant"
     extra = "kerashub"
     _spec: PresetVariant
 
@@ -100,12 +100,12 @@ class KerasHub(Backbone):
     def fine_tune(self, model: keras.Model, layers: int) -> list[keras.layers.Layer]:
         """Unfreeze the last `layers` layers, but never the first layer of DINOv2.
 
-        KerasHub's copies of its position embeddings would lose the changes.
+        KerasHub interpolates DINOv2's position embeddings when it loads and saves weights, so
+        changes to them would be lost.
         """
         unfrozen = super().fine_tune(model, layers)
-        for layer in model.layers:
-            if layer.name == "embeddings":
-                layer.trainable = False
+        if self._spec.network == "DINOV2Backbone":
+            model.get_layer("embeddings").trainable = False
         return [layer for layer in unfrozen if layer.trainable]
 
     def _load(self, source: str, image_size: int) -> keras.Model:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +63,7 @@ def download(preset: str, spec: PresetVariant, name: str) -> None:
     import kagglehub
     import keras_hub
 
-    whole = {"SigLIPVisionEncoder": "SigLIPBackbone"}.get(spec.network, spec.network)
-    presets = getattr(keras_hub.models, whole).presets
+    presets = getattr(keras_hub.models, spec.preset_class or spec.network).presets
     handle = str(presets[preset]["kaggle_handle"]).removeprefix("kaggle://")
     page = f"https://www.kaggle.com/models/{handle.replace('/keras/', '/Keras/')}"
     try:
@@ -79,42 +77,48 @@ def check_folder(spec: PresetVariant, folder: Path, image_size: int, name: str) 
     """Check that a folder has a preset of the variant's class which suits the image size.
 
     Raises:
-        WeightsError: it has not. The message says what is wrong, and what to do.
+        WeightsError: the folder has no such preset, or one of another size. The message says what
+            is wrong, and what to do.
     """
     path = folder / CONFIG
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        found, arguments = str(config["class_name"]), config["config"]
+        found, size = _read_config(path, spec, image_size)
     except FileNotFoundError as error:
         raise WeightsError(
             f"{folder} is not a preset of KerasHub, because it has no {CONFIG}: give a folder that "
             f"`save_to_preset` has written, or that Kaggle offers for {name}"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise WeightsError(
-            f"{path} is not a configuration of KerasHub ({error}): fetch it again"
+            f"{path} is not a configuration of KerasHub ({type(error).__name__}: {error}): fetch "
+            "it again"
         ) from error
     if not any(folder.glob("model*.weights.h5")):
         raise WeightsError(f"{folder} has no weights: the file {WEIGHTS} belongs beside {CONFIG}")
-    if found == "SigLIPBackbone":
-        found, arguments = "SigLIPVisionEncoder", arguments["vision_encoder"]["config"]
     if found != spec.network:
         raise WeightsError(
             f"{folder} has a {found}, but {name} needs a {spec.network}: give another folder or "
             "another variant"
         )
-    _check_size(spec, folder, arguments, image_size)
-
-
-def _check_size(
-    spec: PresetVariant, folder: Path, arguments: Mapping[str, Any], image_size: int
-) -> None:
-    size = arguments.get("image_shape", [image_size])[0]
     if not spec.is_resizable and size != image_size:
         raise WeightsError(
             f"the position embeddings in {folder} are for pictures of {size} pixels, not "
             f"{image_size}: use --image-size {size}"
         )
+
+
+def _read_config(path: Path, spec: PresetVariant, image_size: int) -> tuple[str, Any]:
+    """Return the class of a preset, and the size of its pictures; `image_size` if it has none.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError, LookupError, TypeError, AttributeError: it is not a configuration of KerasHub.
+    """
+    config = json.loads(path.read_text(encoding="utf-8"))
+    found, arguments = str(config["class_name"]), config["config"]
+    if found == spec.preset_class:
+        found, arguments = spec.network, arguments["vision_encoder"]["config"]
+    return found, arguments.get("image_shape", [image_size])[0]
 
 
 def _download_error(name: str, page: str, error: Exception) -> WeightsError:

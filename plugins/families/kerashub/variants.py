@@ -23,15 +23,21 @@ class PresetVariant(Variant):
         preset: name of the pretrained weights in KerasHub.
         licence: licence of these weights, as those who trained them state it.
         network: name of the class in `keras_hub.models`.
+        preset_class: name of the class that the preset is for, if that is not `network`, but a
+            class that has the network as its attribute `vision_encoder`; otherwise "".
         embed: the function that turns a network and pictures into feature maps.
         mean_and_deviation: of pixels from 0 to 1, as in the training of the weights. If a preset
             says how it scales pictures, that is used instead.
         is_resizable: whether the weights suit other image sizes than those they were trained with.
     """
 
+    application: str = ""
+    image_size: int = 224
+    scale: Callable[[Any], Any] = as_is
     preset: str
     licence: str
     network: str
+    preset_class: str = ""
     embed: Callable[[Any, Any], Any]
     mean_and_deviation: tuple[tuple[float, ...], tuple[float, ...]] = IMAGENET
     is_resizable: bool = True
@@ -51,7 +57,8 @@ def _dinov2(preset: str, parameters: int, width: int, registers: int = 0) -> Pre
         "antialias_in_interpolation": registers > 0,
     }
     return PresetVariant(
-        *("", 224, parameters, as_is, arguments),
+        parameters=parameters,
+        arguments=arguments,
         min_image_size=42,
         patch_size=14,
         preset=preset,
@@ -67,8 +74,10 @@ VARIANTS: Mapping[str, PresetVariant] = {
     "dinov2-base": _dinov2("dinov2_base", 86_777_856, 768),
     "dinov2-base-registers": _dinov2("dinov2_with_registers_base", 86_780_928, 768, 4),
     "dinov3-small": PresetVariant(
-        *("", 224, 21_596_544, as_is),
-        _transformer(*(384, 16), intermediate_dim=1536, num_register_tokens=4, use_key_bias=False),
+        parameters=21_596_544,
+        arguments=_transformer(
+            384, 16, intermediate_dim=1536, num_register_tokens=4, use_key_bias=False
+        ),
         patch_size=16,
         preset="dinov3_vit_small_lvd1689m",
         licence="DINOv3 License (own terms, gated)",
@@ -76,7 +85,8 @@ VARIANTS: Mapping[str, PresetVariant] = {
         embed=architectures.embed_dinov3,
     ),
     "vit-base": PresetVariant(
-        *("", 224, 85_798_656, as_is, _transformer(768, 16, mlp_dim=3072)),
+        parameters=85_798_656,
+        arguments=_transformer(768, 16, mlp_dim=3072),
         patch_size=16,
         preset="vit_base_patch16_224_imagenet21k",
         licence="Apache-2.0",
@@ -86,18 +96,25 @@ VARIANTS: Mapping[str, PresetVariant] = {
         is_resizable=False,
     ),
     "siglip-base": PresetVariant(
-        *("", 224, 92_884_420, as_is, _transformer(768, 16, intermediate_dim=3072)),
+        parameters=92_884_420,
+        arguments=_transformer(768, 16, intermediate_dim=3072),
         patch_size=16,
         preset="siglip_base_patch16_224",
         licence="Apache-2.0",
         network="SigLIPVisionEncoder",
+        preset_class="SigLIPBackbone",
         embed=architectures.embed_siglip,
         mean_and_deviation=HALF,
         is_resizable=False,
     ),
     "swin-tiny": PresetVariant(
-        *("", 224, 27_519_354, as_is),
-        {"embed_dim": 96, "depths": (2, 2, 6, 2), "num_heads": (3, 6, 12, 24), "window_size": 7},
+        parameters=27_519_354,
+        arguments={
+            "embed_dim": 96,
+            "depths": (2, 2, 6, 2),
+            "num_heads": (3, 6, 12, 24),
+            "window_size": 7,
+        },
         min_image_size=224,  # in smaller pictures, windows of 7 x 7 tokens do not fit
         patch_size=32,
         preset="swin_tiny_patch4_window7_224",
@@ -106,8 +123,8 @@ VARIANTS: Mapping[str, PresetVariant] = {
         embed=architectures.embed_swin,
     ),
     "hgnetv2-b4": PresetVariant(
-        *("", 224, 13_599_072, as_is),
-        {
+        parameters=13_599_072,
+        arguments={
             "depths": [1, 1, 3, 1],
             "embedding_size": 48,
             "hidden_sizes": [128, 512, 1024, 2048],
@@ -115,8 +132,10 @@ VARIANTS: Mapping[str, PresetVariant] = {
             "hidden_act": "relu",
             "use_learnable_affine_block": False,
             "stackwise_stage_filters": [
-                *([48, 48, 128, 1, 6, 3], [128, 96, 512, 1, 6, 3]),
-                *([512, 192, 1024, 3, 6, 5], [1024, 384, 2048, 1, 6, 5]),
+                [48, 48, 128, 1, 6, 3],
+                [128, 96, 512, 1, 6, 3],
+                [512, 192, 1024, 3, 6, 5],
+                [1024, 384, 2048, 1, 6, 5],
             ],
             "apply_downsample": [False, True, True, True],
             "use_lightweight_conv_block": [False, False, True, True],
@@ -127,8 +146,8 @@ VARIANTS: Mapping[str, PresetVariant] = {
         embed=architectures.embed_hgnetv2,
     ),
     "efficientnet-b0-ra4": PresetVariant(
-        *("", 224, 4_049_564, as_is),
-        {
+        parameters=4_049_564,
+        arguments={
             "stackwise_width_coefficients": [1.0] * 7,
             "stackwise_depth_coefficients": [1.0] * 7,
             "stackwise_squeeze_and_excite_ratios": [0.25] * 7,

@@ -107,7 +107,7 @@ def page(tmp_path: Path) -> Write:
                 "best_fine_tuning_epoch": 1,
                 "is_refitted": False,
             },
-            "left_out": [{"path": "a/<b>.txt", "reason": "no picture", "kind": ""}],
+            "left_out": [{"path": "a/<b>.txt", "reason": "no picture", "kind": "", "place": ""}],
             "findings": [{"severity": "warning", "message": "2 classes: `<b>` is small"}],
             "seconds": {"decoding": 1.5, "fine-tuning": 120.0},
             "suspects": suspects(dataset),
@@ -375,3 +375,10 @@ def test_the_folds_of_cross_validation_are_shown_if_there_are_any(page: Write) -
     assert "1,020 pictures were tested, each once; 3 were not" in text
     assert "90.0% 0.250 fine-tuning 10 2 8" in text
     assert "Cross-validation in" not in page_text(page(*CATS, folds=None))
+
+
+def test_a_file_that_was_left_out_has_its_line_in_the_table(page: Write) -> None:
+    file = {"path": "1.jpg", "reason": "has no label", "kind": "", "place": "labels.csv, line 5"}
+    text = page_text(page(*CATS, left_out=[file, {**file, "path": "2.jpg", "place": ""}]))
+    assert "1.jpg: has no label (labels.csv, line 5) 2.jpg: has no label " in text
+    assert "()" not in text

@@ -48,6 +48,8 @@ def report_left_out(left_out: Sequence[LeftOut]) -> Iterator[Finding]:
         if files:
             noun = "folder" if kind == "empty_class" else "file"
             finding = make_finding(kind, text, [file.path for file in files], noun)
+            places = tuple(file.place for file in files)
+            finding = replace(finding, places=places if any(places) else ())
             if kind not in _SELF_EXPLANATORY:
                 # The first of similar reasons: reasons that differ only in numbers are similar.
                 reasons = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,8 @@ class Finding:
             concerns classes, the names of the classes.
         groups: the same paths, group by group, if the problem concerns groups, e.g. of duplicates;
             otherwise empty.
+        places: where a table of labels names each of `paths`, such as "labels.csv, line 12"; empty
+            if no table names them.
     """
 
     kind: str
@@ -39,9 +42,13 @@ class Finding:
     message: str
     paths: tuple[str, ...]
     groups: tuple[tuple[str, ...], ...] = ()
+    places: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        shown = [" = ".join(group[:4]) for group in self.groups] or list(self.paths)
+        shown = [" = ".join(group[:4]) for group in self.groups] or [
+            f"{path} ({place})" if place else path
+            for path, place in zip_longest(self.paths, self.places)
+        ]
         return f"{self.severity}: {self.message}\n  {self.kind}: {format_names(shown, 3)}"
 
 

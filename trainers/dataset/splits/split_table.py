@@ -39,10 +39,14 @@ def read_rows(path: Path) -> list[SplitRow]:
     Raises:
         OSError: the file cannot be opened.
         KeyError: a column is missing.
+        ValueError: a row is cut short.
         UnicodeDecodeError, csv.Error: the file is not a CSV file in UTF-8.
     """
     with path.open(newline="", encoding="utf-8") as file:
-        return [
-            SplitRow(row["path"], row.get("sha256") or "", row["class"], row["split"])
-            for row in csv.DictReader(file)
-        ]
+        reader = csv.DictReader(file)
+        rows = []
+        for row in reader:
+            if None in row.values():
+                raise ValueError(f"line {reader.line_num} is cut short: copy the file again")
+            rows.append(SplitRow(row["path"], row.get("sha256") or "", row["class"], row["split"]))
+        return rows

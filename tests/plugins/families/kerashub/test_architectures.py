@@ -11,6 +11,7 @@ import pytest
 
 from plugins.copying import clone
 from plugins.layers import leaf_layers, unfreeze_last
+from plugins.registry import resolve
 from tests.plugins.families.kerashub.conftest import TINY, build_tiny
 
 
@@ -60,6 +61,18 @@ def test_a_flat_graph_gives_the_embedding_of_the_authors(name: str) -> None:
     assert model.count_params() == network.count_params()
     copied = clone(model)(pictures, training=False)
     np.testing.assert_allclose(copied, maps, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "is_trained"), [("dinov2", False), ("dinov3", True)])
+def test_only_the_position_embeddings_of_dinov2_stay_frozen(name: str, is_trained: bool) -> None:
+    model, _ = flatten(name, build_tiny(name))
+    backbone = resolve(f"kerashub:{name}-small")
+    backbone.freeze(model)
+    unfrozen = backbone.fine_tune(model, 1000)
+    assert bool(model.get_layer("embeddings").trainable_weights) == is_trained
+    assert model.get_layer("layernorm") in unfrozen
+    assert all(layer.trainable for layer in unfrozen)
 
 
 @pytest.mark.slow

@@ -78,6 +78,25 @@ def test_an_incomplete_folder_is_refused(tmp_path: Path) -> None:
         backbone.validate(str(tmp_path), 224)
 
 
+@pytest.mark.parametrize(
+    ("variant", "content"),
+    [
+        ("siglip-base", {"class_name": "SigLIPBackbone", "config": {}}),
+        ("siglip-base", {"class_name": "SigLIPBackbone", "config": {"vision_encoder": None}}),
+        ("vit-base", {"class_name": "ViTBackbone", "config": [1]}),
+        ("vit-base", {"class_name": "ViTBackbone", "config": {"image_shape": None}}),
+        ("vit-base", {"class_name": "ViTBackbone", "config": {"image_shape": []}}),
+    ],
+)
+def test_a_damaged_configuration_is_refused(
+    tmp_path: Path, variant: str, content: dict[str, Any]
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    (tmp_path / "model.weights.h5").touch()
+    with pytest.raises(WeightsError, match=r"config\.json is not a configuration of KerasHub"):
+        resolve(f"kerashub:{variant}").validate(str(tmp_path), 224)
+
+
 @pytest.mark.slow
 def test_damaged_weights_are_refused(preset: Preset, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((preset("dinov2") / "config.json").read_bytes())

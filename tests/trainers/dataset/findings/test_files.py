@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.trainers.dataset.findings.conftest import Scene, by_kind, check, encoded
+from trainers.dataset.findings.files import report_left_out
+from trainers.dataset.folders.scan import LeftOut
 
 
 def test_each_reason_is_listed_once(folder: Path) -> None:
@@ -14,6 +16,20 @@ def test_each_reason_is_listed_once(folder: Path) -> None:
     (finding,) = check(folder)
     assert finding.kind == "unsupported"
     assert finding.message.count("Photoshop") == finding.message.count("JPEG XL") == 1
+
+
+def test_each_missing_file_of_a_table_has_its_line() -> None:
+    reason, lines = "does not exist", (2, 3, 7)
+    files = [LeftOut(f"{n}.jpg", reason, "unreadable", f"labels.csv, line {n}") for n in lines]
+    (finding,) = report_left_out(files)
+    assert finding.paths == ("2.jpg", "3.jpg", "7.jpg")
+    assert finding.places == ("labels.csv, line 2", "labels.csv, line 3", "labels.csv, line 7")
+    assert str(finding).endswith(
+        "unreadable: 2.jpg (labels.csv, line 2), 3.jpg (labels.csv, line 3), 7.jpg (labels.csv, "
+        "line 7)"
+    )
+    (finding,) = report_left_out([LeftOut("1.jpg", reason, "unreadable")])
+    assert finding.places == ()
 
 
 @pytest.mark.parametrize("name", ["1.mpo", "DJI_1.JPG", "1"])

@@ -34,7 +34,7 @@ def read_split(bundle: Bundle) -> list[SplitRow]:
 
 
 def read_rows(path: Path) -> list[SplitRow]:
-    """Read a file like the split.csv of a bundle.
+    """Read a file like the split.csv of a bundle, also as Excel saves it (BOM, semicolons).
 
     Raises:
         OSError: the file cannot be opened.
@@ -42,8 +42,10 @@ def read_rows(path: Path) -> list[SplitRow]:
         ValueError: a row is cut short.
         UnicodeDecodeError, csv.Error: the file is not a CSV file in UTF-8.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        delimiter = ";" if "path;" in file.readline() else ","
+        file.seek(0)
+        reader = csv.DictReader(file, delimiter=delimiter)
         rows = []
         for row in reader:
             if None in row.values():

@@ -21,3 +21,9 @@ def test_a_table_that_is_cut_short_is_refused(tmp_path: Path) -> None:
     (tmp_path / "split.csv").write_text("path,sha256,class,split\na.jpg,00,red,test\nb.jpg,0")
     with pytest.raises(ValueError, match="line 3 is cut short: copy the file again"):
         read_rows(tmp_path / "split.csv")
+
+
+def test_a_table_that_excel_saved_is_read(tmp_path: Path) -> None:
+    text = "path;sha256;class;split\r\na,b.jpg;00;red;test\r\n"
+    (tmp_path / "split.csv").write_text(text, encoding="utf-8-sig")
+    assert read_rows(tmp_path / "split.csv") == [SplitRow("a,b.jpg", "00", "red", "test")]

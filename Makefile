@@ -20,7 +20,8 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/dev.txt
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+	@touch $@
+	@echo "Graft is installed; the next step is make demo, or $(RUN) -m trainers.run --help"
 
 demo: setup ## train a model on sample pictures, serve it and classify a picture (a few minutes)
 	$(RUN) -m trainers.demo

@@ -90,6 +90,14 @@ def model_warnings(manifest: Manifest) -> Iterator[str]:
             f"anywhere from {low:.0%} to {high:.0%} (measured: {accuracy:.0%}); add pictures "
             "and train again"
         )
+    held_out = metrics.get("validation_accuracy", accuracy)
+    held_out_count = metrics.get("validation_pictures", 0)
+    if held_out_count > count and not low <= held_out <= high:
+        yield (
+            f"{accuracy:.0%} of the {count:,} test pictures are classified correctly, but "
+            f"{held_out:.0%} of the {held_out_count:,} pictures of validation or cross-validation: "
+            "the latter is the better estimate of the accuracy, because they are more pictures"
+        )
     chance = metrics.get("test_majority_share", 1 / classes)
     is_multi_label = manifest.is_multi_label
     has_many = count >= FEW_TEST_PICTURES  # with fewer, the interval is too wide to judge by

@@ -171,10 +171,10 @@ class Predictor:
             confidence: share of new pictures whose set contains the true class, 0 to 1; 0 = no set.
 
         Returns:
-            At least the most probable class; of a multi-label model, the labels that contain this
-            share of the true labels on average (conformal risk control, Angelopoulos et al. 2024).
-            None if `confidence` is 0, if the bundle was made by an older version of Graft, or with
-            too few validation pictures for this confidence.
+            At least the most probable class; of a multi-label model, those of the answer, and the
+            labels that contain this share of the true labels on average (conformal risk control,
+            Angelopoulos et al. 2024). None if `confidence` is 0, if the bundle was made by an older
+            version of Graft, or with too few validation pictures for this confidence.
         """
         if not (self._true_scores and confidence):
             return None
@@ -182,7 +182,7 @@ class Predictor:
         if lowest is None:
             return None
         is_in_set = (
-            probabilities >= lowest
+            probabilities >= np.minimum(lowest, self._thresholds)  # with all labels of the answer
             if self.is_multi_label
             else in_set(probabilities[np.newaxis], lowest, confidence)[0]
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from service.bundle.files import fsync
-from service.engine.classification import Classification, Verdict, join_labels
+from service.engine.classification import SEPARATOR, Classification, Verdict, join_labels
 from service.engine.predictor import Predictor
 from service.errors import UsageError
 from service.schemas import classified_json
@@ -28,7 +28,8 @@ _FIRST_COLUMNS = ("path", "label", "score")
 def write_line(judge: Judge, scored: ScoredFile) -> None:
     """Print a line of text for one file: path, label and score, separated by tabs.
 
-    If the model is multi-label, the second column has all labels, joined by |; it may be empty.
+    If the model is multi-label, the second column has all labels, joined by |, and the third one
+    their scores; without a label, they are "none of the labels" and empty.
     A fourth column follows if the picture is unlike the training pictures, or if the file was not
     classified: then label and score are empty, and the column shows the error.
     Tabs and line breaks inside a column become spaces, so each picture has exactly one line.
@@ -37,11 +38,11 @@ def write_line(judge: Judge, scored: ScoredFile) -> None:
         fields = [scored.path, "", "", _error_text(scored)]
     else:
         verdict = judge(scored.classification)
-        label, score = verdict.ranking[0]
-        if verdict.labels is not None:
-            label = join_labels(name for name, _ in verdict.labels)
+        labels = verdict.ranking[:1] if verdict.labels is None else sorted(verdict.labels)
+        label = join_labels(name for name, _ in labels) or "none of the labels"
+        scores = SEPARATOR.join(f"{score:.4f}" for _, score in labels)
         note = ["unlike the training pictures"] if verdict.is_known is False else []
-        fields = [scored.path, label, f"{score:.4f}", *note]
+        fields = [scored.path, label, scores, *note]
     print(*(" ".join(field.splitlines()).replace("\t", " ") for field in fields), sep="\t")
 
 

@@ -110,7 +110,7 @@ def write_bundle(
         "findings": finding.summarize(findings),
         "seconds": {step: round(seconds, 2) for step, seconds in progress.seconds.items()},
     }
-    headline = headline_metrics(metrics["test"], metrics["calibration"])
+    headline = headline_metrics(metrics)
     manifest = manifest.model_copy(update={"metrics": headline})
     write_json(staging / "metrics.json", metrics)
     write_json(staging / CALIBRATION, {"true_scores": true_scores(held_out)})

@@ -67,13 +67,16 @@ def build_manifest(
     )
 
 
-def headline_metrics(test: dict[str, Any], calibration: dict[str, Any]) -> dict[str, float]:
+def headline_metrics(metrics: dict[str, Any]) -> dict[str, float]:
     """Return the metrics that the manifest contains.
 
     Args:
-        test: the metrics of the test pictures, as in metrics.json.
-        calibration: the calibration of the model, as in metrics.json.
+        metrics: the metrics of metrics.json: `test`, `validation` and `calibration`.
     """
+    test, validation, calibration = (
+        metrics[name] for name in ("test", "validation", "calibration")
+    )
+    held_out = {"accuracy": validation["accuracy"], "pictures": validation["n"]}
     low, high = test["accuracy_interval"]
     largest_class = max(figures["n"] for figures in test["per_class"].values())
     return {
@@ -84,6 +87,7 @@ def headline_metrics(test: dict[str, Any], calibration: dict[str, Any]) -> dict[
         "test_majority_share": largest_class / test["n"],
         "test_calibration_error": calibration["error"],
         "temperature": calibration["temperature"],
+        **{f"validation_{name}": value for name, value in held_out.items() if value is not None},
     }
 
 

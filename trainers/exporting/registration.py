@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from trainers.progress import log
 
 MULTI_LABEL_FIGURES = ("macro_f1", "micro_f1", "mean_average_precision")
 """The figures of metrics.json that a run also prints with --json if its model is multi-label."""
-MAX_CONFUSED_PAIRS = 3
-"""The log shows at most this many pairs of confused classes. The report shows more."""
+MIN_FOLDS = 5
+"""With fewer folds, the log says that the interval of the mean is wide."""
+MAX_CONFUSED_PAIRS, MIN_MISTAKES = 3, 3
+"""The log shows at most MAX_CONFUSED_PAIRS pairs of confused classes, and none with fewer mistakes
+than MIN_MISTAKES, which are chance. The report shows more."""
 
 FOLD_FIGURES = ("k", "n", "accuracy", "accuracy_std", "accuracy_interval")
 """The figures of cross-validation that a run prints with --json."""
@@ -97,7 +101,8 @@ def log_test(bundle: Bundle, model: str, test: Mapping[str, Any]) -> None:
         " (all labels of a picture right)" if bundle.manifest.is_multi_label else "",
         *(test["n"], summary.DRAWN if is_drawn else pictures, low, high),
     )
-    for pair in test.get("most_confused", [])[:MAX_CONFUSED_PAIRS]:
+    pairs = (pair for pair in test.get("most_confused", []) if pair["mistakes"] >= MIN_MISTAKES)
+    for pair in itertools.islice(pairs, MAX_CONFUSED_PAIRS):
         log.info("  %s", pair["advice"])
     log.info("report: %s", bundle.path / REPORT)
     log.info("serve it:  %s", command_lines.serve_command(model))
@@ -111,6 +116,8 @@ def log_folds(folds: Mapping[str, Any]) -> None:
         "(95%% confidence interval of the mean %.3f to %.3f)",
         *(folds["accuracy"], folds["accuracy_std"], folds["k"], folds["n"], low, high),
     )
+    if folds["k"] < MIN_FOLDS:
+        log.info("with so few folds the interval is wide: use --folds 5 or 10 for a narrower one")
 
 
 def log_replacement(bundle: Bundle, previous: Bundle | None, data: Path) -> None:

@@ -90,6 +90,7 @@ def write_bundle(
         "calibration": evaluate_calibration(
             test.probabilities,
             dataset.targets[test.rows],
+            thresholds,
             scores,
             temperature,
             len(held_out.rows),

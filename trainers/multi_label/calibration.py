@@ -70,6 +70,7 @@ def true_scores(probabilities: NDArray[np.float32], targets: NDArray[np.bool_]) 
 def evaluate_calibration(
     test: NDArray[np.float32],
     test_targets: NDArray[np.bool_],
+    thresholds: NDArray[np.float32],
     scores: list[float],
     temperature: float,
     fitted_on: int,
@@ -78,6 +79,7 @@ def evaluate_calibration(
 
     Args:
         test, test_targets: (n, labels) probabilities of the calibrated model, and true labels.
+        thresholds: (labels,) of `fit_thresholds`. A set contains all labels of the answer.
         scores: the result of `true_scores` for held-out pictures.
         temperature: the number that the logits were divided by.
         fitted_on: number of pictures that it was fitted on.
@@ -101,19 +103,22 @@ def evaluate_calibration(
             apply_temperature(test, 1 / temperature).ravel(), hits
         ),
         "bins": calibration.measure_bins(flat, hits),
-        "sets": _evaluate_sets(test, test_targets, scores),
+        "sets": _evaluate_sets(test, test_targets, thresholds, scores),
     }
 
 
 def _evaluate_sets(
-    test: NDArray[np.float32], targets: NDArray[np.bool_], scores: list[float]
+    test: NDArray[np.float32],
+    targets: NDArray[np.bool_],
+    thresholds: NDArray[np.float32],
+    scores: list[float],
 ) -> dict[str, float] | None:
     confidence = label_sets.DEFAULT_CONFIDENCE
     lowest = label_sets.lowest_score(scores, confidence)
     has_labels = targets.any(axis=1)
     if lowest is None or not has_labels.any():
         return None
-    chosen = test >= lowest
+    chosen = test >= np.minimum(lowest, thresholds)
     found = (chosen & targets)[has_labels].sum(axis=1) / targets[has_labels].sum(axis=1)
     return {
         "confidence": confidence,

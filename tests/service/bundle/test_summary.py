@@ -118,3 +118,18 @@ def test_a_multi_label_model_is_described_by_its_labels(multi_label_manifest: Ma
     )
     (warning,) = summary.model_warnings(described)
     assert "the most common set of labels would reach 40%" in warning
+
+
+def test_more_held_out_pictures_with_another_accuracy_cause_a_warning(
+    make_manifest: MakeManifest,
+) -> None:
+    def warn(**metrics: float) -> list[str]:
+        held_out = {"validation_accuracy": 0.6, "validation_pictures": 500}
+        manifest = make_manifest(data={}, **{**GOOD_METRICS, **held_out, **metrics})
+        return [text for text in summary.model_warnings(manifest) if "estimate" in text]
+
+    (text,) = warn()
+    assert text.startswith(
+        "90% of the 200 test pictures are classified correctly, but 60% of the 500"
+    )
+    assert warn(validation_pictures=200) == warn(validation_accuracy=0.86) == []

@@ -183,8 +183,8 @@ def test_several_labels_are_joined(tmp_path: Path, capsys: pytest.CaptureFixture
     write_line(lambda _: verdict, GOOD)
     write_line(lambda _: replace(verdict, labels=[]), GOOD)
     assert capsys.readouterr().out.splitlines() == [
-        "a, b.jpg\tgreen|red\t0.7000",
-        "a, b.jpg\t\t0.7000",
+        "a, b.jpg\tgreen|red\t0.6000|0.7000",
+        "a, b.jpg\tnone of the labels\t",
     ]
     with csv_table(tmp_path / "out.csv", CLASSES, lambda _: verdict, is_multi_label=True) as write:
         write(GOOD)

@@ -25,7 +25,9 @@ def test_the_headline_metrics_are_those_of_the_test() -> None:
         "accuracy_interval": (0.7, 0.97),
         "per_class": {"cat": {"n": 15}, "dog": {"n": 5}},
     }
-    assert manifest.headline_metrics(test, {"error": 0.02, "temperature": 1.5}) == {
+    validation, calibration = {"n": 80, "accuracy": 0.8}, {"error": 0.02, "temperature": 1.5}
+    metrics = {"test": test, "validation": validation, "calibration": calibration}
+    assert manifest.headline_metrics(metrics) == {
         "test_accuracy": 0.9,
         "test_pictures": 20,
         "test_accuracy_low": 0.7,
@@ -33,7 +35,11 @@ def test_the_headline_metrics_are_those_of_the_test() -> None:
         "test_majority_share": 0.75,
         "test_calibration_error": 0.02,
         "temperature": 1.5,
+        "validation_accuracy": 0.8,
+        "validation_pictures": 80,
     }
+    metrics["validation"] = {"n": 0, "accuracy": None}
+    assert "validation_accuracy" not in manifest.headline_metrics(metrics)
 
 
 def test_the_nearest_file_with_a_licence_is_recorded(

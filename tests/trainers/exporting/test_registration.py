@@ -19,7 +19,7 @@ TEST = {
     "n": 3,
     "accuracy": 2 / 3,
     "accuracy_interval": (0.2, 0.9),
-    "most_confused": [{"advice": f"pair {number}"} for number in range(5)],
+    "most_confused": [{"advice": f"pair {number}", "mistakes": 9 - number} for number in range(5)],
 }
 
 
@@ -52,6 +52,10 @@ def test_a_bundle_becomes_the_latest_and_the_log_shows_its_accuracy(
     assert "test accuracy 0.6667 on 3 pictures (95% confidence interval 0.200 to 0.900)" in text
     assert "pair 2" in text
     assert "pair 3" not in text  # the report shows more
+    log_capture.clear()
+    few = {**METRICS, "test": {**TEST, "most_confused": [{"advice": "by chance", "mistakes": 2}]}}
+    register(tiny_bundle, few, Path("pictures"))
+    assert "by chance" not in log_capture.text
     assert f"report: {tiny_bundle.path}/report.html" in text
     assert register(tiny_bundle, METRICS, Path("pictures"))["replaces"] == tag
 
@@ -70,6 +74,9 @@ def test_cross_validation_is_logged_and_printed(
         "cross-validated test accuracy 0.9000, standard deviation 0.0200, in 5 folds of 50 pictures"
         in "\n".join(log_capture.messages)
     )
+    assert "use --folds 5 or 10" not in log_capture.text
+    register(tiny_bundle, {**METRICS, "folds": {**folds, "k": 3}}, Path("pictures"))
+    assert "with so few folds the interval is wide: use --folds 5 or 10" in log_capture.text
 
 
 def test_a_store_that_cannot_be_written_does_not_lose_the_bundle(

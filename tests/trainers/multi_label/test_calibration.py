@@ -40,12 +40,16 @@ def test_sets_contain_the_wanted_share_of_the_true_labels() -> None:
     scores = true_scores(probabilities(1)[:300], TARGETS[:300])
     assert scores == sorted(scores)
     assert len(scores) == TARGETS[:300].any(axis=1).sum()
-    figures = evaluate_calibration(probabilities(1)[300:], TARGETS[300:], scores, 1.0, 300)
+    none = np.ones(3, np.float32)  # thresholds that no answer reaches
+    arguments = (probabilities(1)[300:], TARGETS[300:])
+    figures = evaluate_calibration(*arguments, none, scores, 1.0, 300)
     assert figures["sets"]["coverage"] == pytest.approx(0.9, abs=0.03)
     assert 1 < figures["sets"]["mean_size"] < 3
     assert figures["error"] < 0.05
     assert (figures["temperature"], figures["fitted_on"]) == (1.0, 300)
     assert sum(row["n"] for row in figures["bins"]) == 900
+    with_answers = evaluate_calibration(*arguments, none * 0, scores, 1.0, 300)
+    assert with_answers["sets"]["mean_size"] == 3
 
 
 def test_a_picture_with_one_label_counts_as_in_single_label_sets() -> None:
@@ -60,4 +64,4 @@ def test_labels_of_one_picture_share_its_weight() -> None:
     # Misses of 0.5 + 0.5 at 0.1 and 0.2 are one picture; the picture without labels does not count.
     assert true_scores(given, truth) == pytest.approx([0.1, 0.8])
     assert lowest_score(true_scores(given, truth), 0.9) is None
-    assert evaluate_calibration(given, truth, [], 1.0, 0)["sets"] is None
+    assert evaluate_calibration(given, truth, np.ones(3, np.float32), [], 1.0, 0)["sets"] is None

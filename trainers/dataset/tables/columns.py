@@ -87,6 +87,8 @@ def choose_columns(table: Path, records: Sequence[Record], group: str | None) ->
         )
     others = [name for name in names if name not in found.values()]
     one_hot = tuple(others) if all(_is_binary(records, name) for name in others) else ()
+    if not found["label"] and len(others) == 1:
+        found["label"] = others.pop()  # whatever it is called
     if not found["label"] and len(one_hot) < 2:
         raise DataError(
             f"--data {table} has no column with the classes (its columns: {format_names(names)}): "

@@ -79,7 +79,26 @@ def read_labels(
             labels.append(_make_label(record, columns, task))
         except ValueError as error:
             raise DataError(f"--data {table}, {record.place}: {error}") from error
+    if task != "single-label":
+        _refuse_commas(table, labels)
     return labels, columns
+
+
+def _refuse_commas(table: Path, labels: Sequence[Label]) -> None:
+    """Check that no label is a list of other labels of the table.
+
+    Raises:
+        DataError: there is such a label, such as "cat, dog" where cat and dog are labels, too.
+    """
+    known = {name for label in labels for name in label.names}
+    for label in labels:
+        for name in label.names:
+            if "," in name and {part.strip() for part in name.split(",")} <= known:
+                raise DataError(
+                    f"--data {table}, {label.place}: `{name}` seems to be several labels: separate "
+                    "them by | and train with --task multi-label, or use --task single-label if it "
+                    "is the name of one class"
+                )
 
 
 def _make_label(record: Record, columns: Columns, task: Task) -> Label:

@@ -57,7 +57,8 @@ function showAnswer(item, answer) {
 
 function verdict({ label, score, known, set, labels }) {
   if (known === false) return { kind: "unknown", text: "unlike anything it was trained on", note: `closest: ${label}` };
-  if (labels) return labels.length ? { kind: "sure", text: named(labels), note: "" } : { kind: "likely", text: "none of the labels", note: "" };
+  if (labels?.length) return { kind: "sure", text: named(labels), note: "" };
+  if (labels) return { kind: score < 1 - SURE_SCORE ? "sure" : "likely", text: "none of the labels", note: "" };
   if (set?.length > 1) return { kind: "unsure", text: `not sure: ${alternatives(set)}`, note: "" };
   if (score < LIKELY_SCORE) return { kind: "unsure", text: `not sure: perhaps ${label}`, note: "" };
   if (score < SURE_SCORE) return { kind: "likely", text: `probably ${label}`, note: "" };

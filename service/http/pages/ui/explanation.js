@@ -30,13 +30,14 @@ async function toggleExplanation(item) {
 // Files of other types are sent as bytes: the server identifies the format by the content.
 function mediaType(file) { return file.type.startsWith("image/") ? file.type : "application/octet-stream"; }
 
-async function makeHeatMap({ file, path }, rows) {
+async function makeHeatMap({ file, path, answer }, rows) {
   const figure = byId("heat").content.firstElementChild.cloneNode(true), canvas = figure.querySelector("canvas");
   const picture = await createImageBitmap(file).catch(() => null); // a browser may not read the format
   const [width, height] = picture ? [picture.width, picture.height] : [MAP_PIXELS, MAP_PIXELS];
   const scale = MAP_PIXELS / Math.max(width, height);
   Object.assign(canvas, { width: Math.max(1, width * scale), height: Math.max(1, height * scale) });
   canvas.setAttribute("aria-label", `${path}: where the model looked`);
+  if (answer.labels) figure.querySelector("figcaption").firstChild.data = `What speaks for ${answer.label} `;
   const context = canvas.getContext("2d");
   context.imageSmoothingQuality = "high";
   if (picture) context.drawImage(picture, 0, 0, canvas.width, canvas.height);

@@ -79,4 +79,5 @@ def test_a_table_without_paths_or_classes_is_an_error() -> None:
     with pytest.raises(DataError, match=r"no column with the paths.*\(its columns: a\.jpg, cat\)"):
         choose(**{"a.jpg": "b.jpg", "cat": "dog"})
     with pytest.raises(DataError, match=r"no column with the classes.*: name it label"):
-        choose(path="a.jpg", colour="red")
+        choose(path="a.jpg", colour="red", size="3 cm")
+    assert choose(path="a.jpg", colour="red").label == "colour"  # the only other column

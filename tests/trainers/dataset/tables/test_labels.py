@@ -89,3 +89,14 @@ def test_only_the_option_makes_a_cell_with_a_separator_several_labels(tmp_path: 
         read_labels(table)
     labels, _ = read_labels(table, task="single-label")
     assert labels[1].names == ("cat|dgo",)
+
+
+def test_commas_between_labels_are_not_part_of_a_name(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text('path;label\n1.jpg;cat\n2.jpg;dog\n3.jpg;"cat, dog"\n4.jpg;"cat, old"\n')
+    message = r"line 4: `cat, dog` seems to be several labels: separate them by \| and train with"
+    for task in ("auto", "multi-label"):
+        with pytest.raises(DataError, match=message):
+            read_labels(table, task=task)
+    labels, _ = read_labels(table, task="single-label")
+    assert [label.text for label in labels] == ["cat", "dog", "cat, dog", "cat, old"]

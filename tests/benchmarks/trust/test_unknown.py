@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.trust import unknown
-from service.bundle.reading import Bundle
-from service.engine.predictor import Predictor
+from plugins.registry import resolve
+from trainers.features.network import Network
 
 DRAWN = (
     unknown.draw_texture,
@@ -44,12 +44,11 @@ def test_drawn_pictures_differ(draw: Callable[..., np.ndarray]) -> None:
 def test_unknown_pictures_come_from_other_folders_and_are_drawn(
     draw_folder: Callable[..., Path],
     tmp_path: Path,
-    tiny_bundle: Bundle,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(unknown, "PICTURES", 5)
     folder = draw_folder(tmp_path / "colours", red=4, blue=4)
-    pictures = dict(unknown.far_pictures(Predictor(tiny_bundle), (str(folder),)))
+    pictures = dict(unknown.far_pictures(Network(resolve("tiny"), "none", 32, 0), (str(folder),)))
     names = ("colours", "texture", "leaf_picture", "page", "uniform_noise", "normal_noise")
     assert tuple(pictures) == names
     assert {images.shape for images in pictures.values()} == {(5, 32, 32, 3)}
@@ -58,6 +57,6 @@ def test_unknown_pictures_come_from_other_folders_and_are_drawn(
 @pytest.mark.slow
 def test_a_class_is_held_out(draw_folder: Callable[..., Path], tmp_path: Path) -> None:
     folder = draw_folder(tmp_path / "colours", red=60, green=60, blue=60)
-    figures = unknown.hold_out("tiny", "none", folder, 0, "red")
+    figures = unknown.hold_out(Network(resolve("tiny"), "none", 32, 0), folder, 0, "red")
     assert 0.5 < figures["novelty"] <= 1
     assert 0 <= figures["highest probability"] <= 1

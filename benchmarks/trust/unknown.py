@@ -85,7 +85,7 @@ def measure(
         for figure, value in compare(known, model.judge(embeddings)).items():
             yield f"{name}: {figure}", value
     labels = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    results = {label: hold_out(network, folder, seed, label) for label in labels}
+    results = {label: hold_out(network, folder, seed, label, model.flip) for label in labels}
     for figure in next(iter(results.values())):
         values = [figures[figure] for figures in results.values()]
         yield f"a class held out: {figure}", float(np.mean(values))
@@ -101,11 +101,13 @@ class Model:
     Attributes:
         head: embeddings (N, D) -> probabilities (N, classes).
         test: the embeddings of the test pictures.
+        flip: the value of --flip that was chosen.
     """
 
     head: keras.Model
     novelty: Novelty
     test: Embeddings
+    flip: str
 
     def judge(self, embeddings: Embeddings) -> tuple[NDArray[np.float64], ...]:
         """Return the novelty (N,) and the highest probability (N,) of pictures."""
@@ -114,18 +116,19 @@ class Model:
         return novelty, probabilities.max(axis=1)
 
 
-def train(network: Network, folder: Path, seed: int) -> Model:
-    """Train and calibrate a head as a run does, without writing a bundle."""
-    from trainers.phases import head_phase, transfer_learning
+def train(network: Network, folder: Path, seed: int, flip: str = "auto") -> Model:
+    """Train and calibrate a head as a run with --flip does, without writing a bundle."""
+    from trainers.phases import flip_selection, head_phase, transfer_learning
     from trainers.phases.context import TrainingContext
 
-    config = TrainingConfig(
-        plugin=network.backbone.name, weights=network.weights, seed=seed, strategy="features"
-    )
+    options = {"weights": network.weights, "seed": seed, "flip": flip, "strategy": "features"}
+    config = TrainingConfig(plugin=network.backbone.name, **options)
     with tempfile.TemporaryDirectory() as work, closing(make_cache(config, Path(work), QUIET)) as c:
         dataset, _ = prepare_dataset(scanning.scan(folder), config, network.image_size, c, QUIET)
         dataset = decoding.decode_lazily(dataset, network.image_size, c)
-        context = TrainingContext(config, network, dataset, c, QUIET)
+        context, _ = flip_selection.resolve_flip(
+            TrainingContext(config, network, dataset, c, QUIET)
+        )
         trained, _ = transfer_learning.train_phases(context)
         if trained.held_out is None or trained.embed is None:
             raise ValueError(f"{folder} has too many pictures for a refitted head")
@@ -141,16 +144,16 @@ def train(network: Network, folder: Path, seed: int) -> Model:
     is_held_out = np.isin(rows, held_out.rows)
     outputs = ModelOutputs(calibrated[np.isin(held_out.rows, rows)], validation[is_held_out])
     novelty = fit_novelty(fit_references(known.embeddings, known.rows), outputs)
-    return Model(trained.classifier.head, novelty, test)
+    return Model(trained.classifier.head, novelty, test, context.config.flip)
 
 
-def hold_out(network: Network, folder: Path, seed: int, label: str) -> Figures:
+def hold_out(network: Network, folder: Path, seed: int, label: str, flip: str) -> Figures:
     """Train without one class; compare its pictures with the test pictures of the others."""
     with tempfile.TemporaryDirectory() as links:
         for path in folder.iterdir():
             if path.is_dir() and path.name != label:
                 (Path(links) / path.name).symlink_to(path.resolve())
-        model = train(network, Path(links), seed)
+        model = train(network, Path(links), seed, flip)
     unknown = embed(network, folder_pictures(folder / label, network.image_size))
     return compare(model.judge(model.test), model.judge(unknown))
 

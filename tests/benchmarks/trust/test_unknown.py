@@ -57,6 +57,6 @@ def test_unknown_pictures_come_from_other_folders_and_are_drawn(
 @pytest.mark.slow
 def test_a_class_is_held_out(draw_folder: Callable[..., Path], tmp_path: Path) -> None:
     folder = draw_folder(tmp_path / "colours", red=60, green=60, blue=60)
-    figures = unknown.hold_out(Network(resolve("tiny"), "none", 32, 0), folder, 0, "red")
+    figures = unknown.hold_out(Network(resolve("tiny"), "none", 32, 0), folder, 0, "red", "none")
     assert 0.5 < figures["novelty"] <= 1
     assert 0 <= figures["highest probability"] <= 1

@@ -83,5 +83,6 @@ def _make_classifier(trial: Trial) -> Classifier:
     initializer = keras.initializers.RandomNormal(stddev=1.0, seed=0)
     scaled = keras.layers.Rescaling(1 / length, name="standardise")(embedding)
     logits = keras.layers.Dense(2, kernel_initializer=initializer, name="logits")(scaled)
-    head = keras.Model(embedding, keras.layers.Softmax()(logits))
+    probabilities = keras.layers.Softmax(name="probabilities")(logits)
+    head = keras.Model(embedding, probabilities)
     return Classifier(trial.backbone, trial.body, embed, head, weights_sha256="")

@@ -68,13 +68,13 @@ def fitted() -> dict[str, dict[str, list[float]]]:
     return dict(json.loads(completed.stdout.splitlines()[-1]))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_devices_reach_the_weights_of_one(fitted: dict[str, dict[str, list[float]]]) -> None:
     """37 pictures do not divide evenly between two devices, and their weights differ."""
     np.testing.assert_allclose(fitted["two"]["weights"], fitted["one"]["weights"], atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_dropout_works_on_two_devices(fitted: dict[str, dict[str, list[float]]]) -> None:
     losses = fitted["dropout"]["losses"]
     assert losses[-1] < losses[0]

@@ -117,7 +117,7 @@ class Model:
 
 
 def train(network: Network, folder: Path, seed: int, flip: str = "auto") -> Model:
-    """Train and calibrate a head as a run with --flip does, without writing a bundle."""
+    """Train and calibrate a head with the views of --flip, without writing a bundle."""
     from trainers.phases import flip_selection, head_phase, transfer_learning
     from trainers.phases.context import TrainingContext
 

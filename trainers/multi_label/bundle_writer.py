@@ -150,7 +150,7 @@ def _require_faithful(
 
 
 def _training_counts(dataset: Dataset, rows: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the number of pictures that the head was trained on, in all and with each label."""
+    """Return the number of pictures that the head was trained on, in total and per label."""
     counts = dict(zip(dataset.classes, dataset.count_classes(rows).tolist(), strict=True))
     return {"n": len(rows), "per_class": {label: {"n": count} for label, count in counts.items()}}
 

@@ -21,7 +21,7 @@ AVERAGES = ("macro_f1", "micro_f1", "mean_average_precision")
 def evaluate(
     predictions: Predictions, dataset: Dataset, thresholds: NDArray[np.float32]
 ) -> dict[str, Any]:
-    """Return the metrics of some pictures, as they are written to metrics.json.
+    """Return the metrics of predictions, as they are written to metrics.json.
 
     Args:
         thresholds: (labels,) the lowest probability of each label in an answer.

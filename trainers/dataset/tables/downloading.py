@@ -46,7 +46,7 @@ MIN_BYTES_PER_SECOND: Final = 1000
 """After SLOW_SECONDS, a picture that arrives more slowly than this is given up."""
 _STAGING: Final = ".partial-"
 _MAX_STAGING_SECONDS: Final = 24 * 3600
-"""A folder of incomplete pictures that is older than this was left by a run that was killed."""
+"""Folders of incomplete downloads that are older than this are deleted: a killed run left them."""
 RETRY_SECONDS: Final = 1.0
 """A download that fails for another reason than a missing file is tried again after this time."""
 _UNREADABLE: Final = "cannot be read"

@@ -35,7 +35,7 @@ def local_path(uri: str) -> Path:
 
 
 def has_file(uri: str) -> bool:
-    """Whether the file of a URI exists."""
+    """Whether the picture of a URI is on this machine: a local file, or one in the cache."""
     try:
         return local_path(uri).is_file()
     except (OSError, ValueError):  # the name is too long, or has a character that no file can have

@@ -144,7 +144,7 @@ def train_classifier(config: TrainingConfig, progress: Progress) -> dict[str, An
         dataset, findings = preparation.prepare_dataset(files, config, size, cache, progress)
         folds = fold_datasets.make_folds(dataset, config.folds, config.seed)
         dataset = decoding.decode_lazily(dataset, size, cache)
-        dataset.prefetch("validation", "test")  # every run needs both; TensorFlow starts meanwhile
+        decoding.prefetch(dataset)  # TensorFlow starts meanwhile
         hardware.prepare(config.seed, config.device, config.precision)
         from trainers.cross_validation import measuring
         from trainers.exporting import (

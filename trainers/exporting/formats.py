@@ -36,9 +36,9 @@ class Source:
     Attributes:
         classifier: the classifier.
         model: the classifier as a Keras model, which takes float32 pictures.
-        module: a TensorFlow module whose attribute `serve` is the function to export. It takes
-            pictures (batch, S, S, 3) uint8, and returns a dictionary with their `embedding`
-            (batch, D) and `probabilities` (batch, classes).
+        module: a TensorFlow module whose attribute `serve` is the function to export, already
+            traced. It takes pictures (batch, S, S, 3) uint8, and returns a dictionary with their
+            `embedding` (batch, D) and `probabilities` (batch, classes).
 
     Args:
         embedder: the ONNX model of the classifier's embedder, with the output `embedding`; None if
@@ -50,7 +50,7 @@ class Source:
         self.module = tf.Module()
         # Save only the variables: saving all that a Keras model refers to takes twice as long.
         self.module.variables_to_save = [variable.value for variable in self.model.variables]
-        self.module.serve = serving_function(self.model)
+        self.module.serve = serving_function(self.model).get_concrete_function()
         self._embedder = embedder
 
     @cached_property
@@ -121,8 +121,7 @@ def _open_keras(path: Path) -> Predict:
 
 def _write_litert(source: Source, path: Path) -> None:
     module = source.module
-    functions = [module.serve.get_concrete_function()]
-    content = tf.lite.TFLiteConverter.from_concrete_functions(functions, module).convert()
+    content = tf.lite.TFLiteConverter.from_concrete_functions([module.serve], module).convert()
     path.write_bytes(content)
 
 

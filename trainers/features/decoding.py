@@ -14,6 +14,9 @@ from trainers.cache.record_store import Records
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.decoded_images import Images, Rows
 
+MAX_PREFETCHED = 2000
+"""Up to this number of training pictures, `prefetch` decodes them, too."""
+
 
 def decode_lazily(dataset: Dataset, size: int, cache: Cache) -> Dataset:
     """Return the dataset with `images` of (size, size) pixels, each decoded when first needed."""
@@ -33,3 +36,13 @@ def decode_lazily(dataset: Dataset, size: int, cache: Cache) -> Dataset:
         )
 
     return replace(dataset, images=Images(len(keys), size, load))
+
+
+def prefetch(dataset: Dataset) -> None:
+    """Start to decode pictures before it is known whether the cache has their features.
+
+    Every run needs the validation and test pictures. A run whose features are in the cache needs no
+    training pictures, so these are decoded early only if they are few.
+    """
+    is_small = len(dataset.rows("train")) <= MAX_PREFETCHED
+    dataset.prefetch(*("train",) * is_small, "validation", "test")

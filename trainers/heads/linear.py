@@ -16,6 +16,7 @@ from plugins.copying import assign_weights
 from trainers.evaluation.selection import ValidationResult
 from trainers.heads.examples import Examples, Pool
 from trainers.heads.head import Head, HistoryRow, build_head, fit_standardisation, softmax, validate
+from trainers.resources.blas_threads import one_blas_thread
 from trainers.resources.time_budget import UNLIMITED, TimeBudget
 
 INVERSE_REGULARISATIONS = (0.001, 0.003, 0.01, 0.03, 0.1)
@@ -149,7 +150,6 @@ def _fit_path(
 ) -> _Path:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
     _, views, width = examples.train.shape
     scale, offset = fit_standardisation(examples.train)
@@ -159,9 +159,7 @@ def _fit_path(
     iterations = MAX_ITERATIONS if budget.is_unlimited else ITERATIONS_PER_CHECK
     solver = LogisticRegression(tol=TOLERANCE, max_iter=iterations, warm_start=True)
     path = _Path(scale, offset, [])
-    # One thread is fastest: the matrices are so small that the threads of OpenBLAS would wait for
-    # each other longer than they compute.
-    with threadpool_limits(1), warnings.catch_warnings():
+    with one_blas_thread(), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # C is selected by validation
         # scikit-learn warns if the classes have very few pictures, which is not a mistake here.
         warnings.filterwarnings("ignore", "The number of unique classes")

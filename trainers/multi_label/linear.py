@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from trainers.heads.head import fit_standardisation
 from trainers.heads.linear import MAX_ITERATIONS, TOLERANCE
+from trainers.resources.blas_threads import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,13 @@ def fit_path(
         strengths: the values of C; with several views of each picture, they are divided by the
             number of views.
     """
-    from threadpoolctl import threadpool_limits
-
     _, views, width = embeddings.shape
     scale, offset = fit_standardisation(embeddings)
     inputs = embeddings.reshape(-1, width) * scale + offset
     wanted = np.repeat(targets, views, axis=0)
     weights = np.zeros((width + 1, targets.shape[1]))  # the last row is the bias
     for strength in strengths:
-        with threadpool_limits(1):  # as in `trainers.heads.linear`
+        with one_blas_thread():
             weights = _minimise(inputs, wanted, weights, strength / views)
         kernel = weights.astype(np.float32)
         yield Regressions(scale, offset, kernel[:-1], kernel[-1])

@@ -2,5 +2,5 @@
 
 In: embeddings of training pictures, and what the exported model outputs for validation and test.
 Out: the bundle's novelty.npz, and figures for metrics.json.
-May use: trainers.{dataset, evaluation, progress}, service.engine.
+May use: trainers.{dataset, evaluation, progress, resources}, service.engine.
 """

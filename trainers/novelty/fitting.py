@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from service.engine.classification import ModelOutputs
 from service.engine.novelty import Novelty, Scale, combine, measure_signals
 from service.engine.references import References, normalize
+from trainers.resources.blas_threads import one_blas_thread
 
 MAX_COMPONENTS = 64
 NEIGHBOURS = 10
@@ -31,12 +32,11 @@ def fit_references(embeddings: NDArray[np.float32], rows: NDArray[np.int64]) -> 
         rows: (n,) the row of each picture in the dataset.
     """
     from sklearn.decomposition import PCA
-    from threadpoolctl import threadpool_limits
 
     normalised = normalize(embeddings)
     size = min(MAX_COMPONENTS, len(rows) - 1, embeddings.shape[1])
     solver = PCA(size, svd_solver="randomized", iterated_power=2, random_state=0)
-    with threadpool_limits(1):
+    with one_blas_thread():
         solver.fit(normalised)
     components = _as_stored(solver.components_.T)
     empty = np.zeros(0, np.float32)

@@ -17,6 +17,7 @@ from service.engine.classification import ModelOutputs
 from service.engine.references import References
 from trainers.novelty.embedded_pictures import EmbeddedPictures
 from trainers.novelty.fitting import fit_novelty, fit_references
+from trainers.resources.blas_threads import one_blas_thread
 
 MAX_HELD_OUT = 10
 """At most this number of classes is held out."""
@@ -90,13 +91,12 @@ class _Head:
     def __init__(self, references: References, labels: NDArray[np.int64]) -> None:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
-        from threadpoolctl import threadpool_limits
 
         squares = (references.positions**2).sum(axis=0) + references.heights
         variance = float(squares.mean()) / len(references.centre)  # of a feature
         self._references, self._scale = references, np.float32(1 / np.sqrt(max(variance, 1e-12)))
         self._model = LogisticRegression(C=INVERSE_REGULARISATION, tol=1e-2)
-        with threadpool_limits(1), warnings.catch_warnings():
+        with one_blas_thread(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.filterwarnings("ignore", "The number of unique classes")
             self._model.fit(references.positions.T * self._scale, labels)

@@ -8,6 +8,7 @@ whole network in every epoch.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +27,8 @@ from trainers.progress import log
 
 MAX_FEATURE_MAP_BYTES = 4 * 1024**3
 """Limit on the total size of the feature maps that fine-tuning caches. If they would be larger, the
-frozen layers run in every epoch instead."""
+network is split earlier, where feature maps are smaller, so that fewer layers are computed only
+once. If they are too large everywhere, the whole network runs in every epoch."""
 
 
 class ModelInputs(Protocol):
@@ -156,13 +158,14 @@ def split_off_frozen(model: keras.Model, records: int) -> tuple[keras.Model, ker
         records: number of feature maps that would be cached, counting each view of a picture.
 
     Returns:
-        The two parts, or None if the frozen part would have no weights, or if the feature maps
-        would be larger than MAX_FEATURE_MAP_BYTES.
+        The two parts, or None if the frozen part would have no weights, or if its feature maps
+        would be larger than MAX_FEATURE_MAP_BYTES wherever the model is split.
     """
-    frozen, trainable = split_at_trainable(model)
-    size_bytes = records * int(np.prod(frozen.output_shape[1:])) * np.float32().nbytes
+    value_bytes = records * np.float32().nbytes
+    frozen, trainable = split_at_trainable(model, MAX_FEATURE_MAP_BYTES / value_bytes)
     if not frozen.weights:
         return None
+    size_bytes = math.prod(frozen.output_shape[1:]) * value_bytes
     if size_bytes > MAX_FEATURE_MAP_BYTES:
         log.info(
             "the feature maps of the frozen layers would take %.1f GB, more than the limit of "

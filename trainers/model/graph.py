@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,16 +12,21 @@ Call = tuple[Any, list[Any], list[Any]]
 """One call in a graph: the layer or operation that is called, its inputs, and its outputs."""
 
 
-def split_at_trainable(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+def split_at_trainable(
+    model: keras.Model, max_values: float = math.inf
+) -> tuple[keras.Model, keras.Model]:
     """Split a functional model into (frozen, trainable) with `model(x) == trainable(frozen(x))`.
 
     Both parts share their layers with the model. The frozen part has a single output tensor, which
     is computed before all trainable layers. After it is computed, no earlier tensor is used. If
-    there are several such tensors, the last one is chosen. If there is none, the frozen part
-    contains no layers.
+    there are several such tensors, the last one is chosen that has at most `max_values` values per
+    picture; if all have more, the smallest one. If no layer with weights comes before the first
+    trainable layer, the frozen part contains no layers.
     """
     copy, calls = _list_calls(model)
-    tensor = _last_frozen_tensor(copy.input, calls)
+    tensors = _frozen_tensors(copy.input, calls)
+    small = [tensor for tensor in tensors if _count_values(tensor) <= max_values]
+    tensor = (small or sorted(tensors, key=_count_values, reverse=True) or [copy.input])[-1]
     return keras.Model(copy.input, tensor), keras.Model(tensor, copy.output)
 
 
@@ -42,13 +48,20 @@ def _list_calls(model: keras.Model) -> tuple[keras.Model, list[Call]]:
     return copy, calls
 
 
-def _last_frozen_tensor(images: Any, calls: Sequence[Call]) -> Any:
+def _frozen_tensors(images: Any, calls: Sequence[Call]) -> list[Any]:
+    """Return the tensors, in order, at which the graph can be split after layers with weights."""
     last_use = {id(tensor): at for at, (_, inputs, _) in enumerate(calls) for tensor in inputs}
-    frozen, latest_use = images, last_use[id(images)]
+    tensors, latest_use, has_weights = [], last_use[id(images)], False
     for at, (operation, _, outputs) in enumerate(calls):
         if getattr(operation, "trainable_weights", ()):
             break
-        if latest_use <= at and len(outputs) == 1:  # no earlier tensor is used after this call
-            frozen = outputs[0]
+        has_weights = has_weights or bool(getattr(operation, "weights", ()))
+        # No earlier tensor may be used after this call.
+        if has_weights and latest_use <= at and len(outputs) == 1:
+            tensors.append(outputs[0])
         latest_use = max(latest_use, *(last_use.get(id(tensor), 0) for tensor in outputs))
-    return frozen
+    return tensors
+
+
+def _count_values(tensor: Any) -> int:
+    return math.prod(tensor.shape[1:])

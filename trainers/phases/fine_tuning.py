@@ -93,7 +93,7 @@ def split_off_frozen(
     if not parts:
         return classifier.embedder, context.train, context.validation
     frozen, trainable = parts
-    origin = f"{context.network.identity} below the last {plan.layers} layers"
+    origin = f"{context.network.identity} first {len(frozen.operations)} operations"
 
     @cache
     def load_extractor() -> FeatureExtractor:

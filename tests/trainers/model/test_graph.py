@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -71,6 +72,31 @@ def test_the_parts_compute_the_model_and_the_frozen_one_is_as_large_as_possible(
         if last_layer
         else isinstance(operation, layers.InputLayer)
     )
+
+
+@pytest.mark.parametrize(
+    ("max_values", "channels"), [(math.inf, 9), (8 * 8 * 9, 9), (8 * 8 * 8, 4), (8 * 8 * 3, 2)]
+)
+def test_the_model_is_split_earlier_where_its_tensors_are_smaller(
+    max_values: float, channels: int
+) -> None:
+    images = outputs = keras.Input((8, 8, 1))
+    for width in (16, 2, 4, 9):
+        outputs = layers.Conv2D(width, 3, padding="same", trainable=False)(outputs)
+    model = keras.Model(images, convolution("last", trains=True)(outputs))
+    frozen, trained = split_at_trainable(model, max_values)
+    assert frozen.output_shape[-1] == channels
+    pictures = IMAGES[..., :1]
+    np.testing.assert_allclose(trained(frozen(pictures)), model(pictures), atol=1e-6)
+
+
+def test_all_tensors_are_too_large_and_the_smallest_is_chosen() -> None:
+    images = keras.Input((8, 8, 3))
+    narrow = layers.Conv2D(2, 3, padding="same", trainable=False)(images)
+    wide = layers.Conv2D(9, 3, padding="same", trainable=False)(narrow)
+    model = keras.Model(images, convolution("last", trains=True)(wide))
+    frozen, _ = split_at_trainable(model, max_values=10)
+    assert frozen.output_shape[-1] == 2
 
 
 def test_a_model_can_be_split_several_times() -> None:

@@ -1,10 +1,14 @@
 """Compares Graft with other tools on the same pictures, from the same pretrained weights.
 
-    .venv/bin/python -m benchmarks.accuracy.run PLUGIN WEIGHTS FOLDER [SEEDS] [SIZES] [TOOLS]
+    python -m benchmarks.accuracy.run PLUGIN WEIGHTS FOLDER [SEEDS] [SIZES] [TOOLS] [--file FILE]
 
 SEEDS, SIZES and TOOLS are separated by commas. A size is the number of training pictures of each
-class, or `all`. Each seed draws other pictures. Every tool runs in its own process. Its time is
-that of the whole process, without the time for classifying the test pictures.
+class, or `all`. Each seed draws other pictures. Every tool runs in its own process. Its times are
+those of the whole process, without the times for classifying the test pictures.
+
+Each result is appended to FILE, by default artifacts/bench-accuracy/PLUGIN-FOLDER.jsonl. Results
+that are in FILE are not measured again, so a benchmark can be stopped and continued, or be done in
+parts. The table has all results in FILE. For other weights or a changed Graft, use another FILE.
 
 The tools are the files in `peers`. Those of PyTorch need the environment of `make bench-accuracy`,
 and WEIGHTS of EfficientNet-Lite0, which they load into the same network of timm.
@@ -12,24 +16,29 @@ and WEIGHTS of EfficientNet-Lite0, which they load into the same network of timm
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from argparse import RawTextHelpFormatter
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.accuracy import results
 from benchmarks.accuracy.pictures import draw
 from trainers.evaluation.calibration import calibration_error
 
-HERE = Path(__file__).parent
-TORCH = HERE.parents[1] / "artifacts/peers-accuracy/bin/python"
+PEERS = Path(__file__).parent / "peers"
+ARTIFACTS = Path(__file__).parents[2] / "artifacts"
+TORCH = ARTIFACTS / "peers-accuracy/bin/python"
 TOOLS = {
     "graft": sys.executable,
     "tutorial": sys.executable,
@@ -37,38 +46,84 @@ TOOLS = {
     "timm": str(TORCH),
 }
 """The Python interpreter of each tool."""
-Z95 = 1.96
 
 
-def main(
-    plugin: str,
-    weights: str,
-    folder: str,
-    seeds: str = "0,1,2,3,4",
-    sizes: str = "10,30,all",
-    tools: str = ",".join(TOOLS),
-) -> None:
-    print("| pictures per class | tool | accuracy | less than Graft | log loss | ECE | minutes |")
-    print("|---" * 7 + "|")
-    names = tools.split(",")
-    for size in sizes.split(","):
-        rows: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-        for seed in seeds.split(","):
-            with tempfile.TemporaryDirectory() as work:
-                per_class = None if size == "all" else int(size)
-                draw(Path(folder), per_class, int(seed), Path(work) / "pictures")
-                for name in names:
-                    figures = measure(name, (plugin, weights, work, seed))
-                    rows[name].append(figures)
-                    print(size, seed, name, json.dumps(figures), file=sys.stderr, flush=True)
-        for name in names:
-            print(f"| {size} | {name} | " + " | ".join(summarise(rows, name)) + " |", flush=True)
+def main() -> int:
+    options = parse()
+    path = options.file or default_file(options.plugin, options.folder)
+    failures = []
+    for size, seed in product(options.sizes.split(","), options.seeds.split(",")):
+        present = results.read(path)
+        names = [name for name in options.tools.split(",") if (size, name, seed) not in present]
+        if not names:
+            continue
+        with tempfile.TemporaryDirectory() as work:
+            per_class = None if size == "all" else int(size)
+            draw(options.folder, per_class, int(seed), Path(work) / "pictures")
+            arguments = (options.plugin, options.weights, work, seed)
+            failures += measure_each(names, path, size, arguments)
+    print("\n".join(results.table(results.read(path))))
+    for name in TOOLS:
+        print(f"{name}: {count_lines(PEERS / f'{name}_tool.py')} lines of user code")
+    print(f"The results are in {path}.", *failures, sep="\n", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=RawTextHelpFormatter)
+    parser.add_argument("plugin")
+    parser.add_argument("weights")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("seeds", nargs="?", default="0,1,2,3,4")
+    parser.add_argument("sizes", nargs="?", default="10,30,all")
+    parser.add_argument("tools", nargs="?", default=",".join(TOOLS))
+    parser.add_argument("--file", type=Path)
+    return parser.parse_args()
+
+
+def measure_each(
+    names: list[str], path: Path, size: str, arguments: tuple[str, str, str, str]
+) -> list[str]:
+    """Measure tools on the same pictures, and append each result to a file.
+
+    Args:
+        names: the tools.
+        path: the file.
+        arguments: plugin, weights, folder of work and seed.
+
+    Returns:
+        A message for each tool that failed.
+    """
+    failures, seed = [], arguments[-1]
     for name in names:
-        print(f"{name}: {count_lines(HERE / 'peers' / f'{name}_tool.py')} lines of user code")
+        run = f"{name}, {size} pictures per class, seed {seed}"
+        try:
+            figures = measure(name, arguments)
+        except (OSError, subprocess.CalledProcessError, ValueError) as error:
+            failures.append(f"{run} failed: {error}")
+            print(failures[-1], file=sys.stderr, flush=True)
+            continue
+        results.append(path, (size, name, seed), figures)
+        print(f"{run}: {json.dumps(figures)}", file=sys.stderr, flush=True)
+    return failures
+
+
+def default_file(plugin: str, folder: Path) -> Path:
+    """Return the file of results of a plugin and a folder of pictures."""
+    name = f"{plugin.replace(':', '-')}-{folder.resolve().name}"
+    return ARTIFACTS / "bench-accuracy" / f"{name}.jsonl"
 
 
 def measure(name: str, arguments: tuple[str, ...]) -> dict[str, float]:
-    """Run a tool; return its accuracy, log loss, calibration error and seconds."""
+    """Run a tool; return its accuracy, log loss, calibration error, and the seconds it took.
+
+    `processor seconds` are those of the process and its children: other programs on the machine
+    change them less than `seconds`.
+
+    Raises:
+        OSError, subprocess.CalledProcessError: the tool did not start, or failed.
+        ValueError: the last line that the tool printed is not JSON.
+    """
     work = Path(arguments[2])
     environment = {
         **os.environ,
@@ -76,13 +131,14 @@ def measure(name: str, arguments: tuple[str, ...]) -> dict[str, float]:
         "BENTOML_HOME": f"{work}/bentoml",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-    command = [TOOLS[name], str(HERE / "peers" / f"{name}_tool.py"), *arguments]
-    started = time.monotonic()
+    command = [TOOLS[name], str(PEERS / f"{name}_tool.py"), *arguments]
+    started, processor_started = time.monotonic(), processor_seconds_of_children()
     completed = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
     seconds = time.monotonic() - started
-    result = json.loads(completed.stdout.splitlines()[-1])
+    processor_seconds = processor_seconds_of_children() - processor_started
+    result = json.loads(completed.stdout.strip().rpartition("\n")[2])
     probabilities, labels = np.array(result["probabilities"]), np.array(result["labels"])
     true = probabilities[np.arange(len(labels)), labels]
     hits = probabilities.argmax(axis=1) == labels
@@ -91,29 +147,14 @@ def measure(name: str, arguments: tuple[str, ...]) -> dict[str, float]:
         "log loss": float(-np.log(np.clip(true, 1e-7, 1)).mean()),
         "calibration error": calibration_error(probabilities.max(axis=1), hits),
         "seconds": seconds - result["test_seconds"],
+        "processor seconds": processor_seconds - result["test_processor_seconds"],
     }
 
 
-def summarise(rows: dict[str, list[dict[str, float]]], name: str) -> list[str]:
-    """Return the cells of a tool: means over the seeds, with 95% intervals of the accuracies."""
-
-    def column(key: str, tool: str = name) -> NDArray[np.float64]:
-        return np.array([row[key] for row in rows[tool]])
-
-    def interval(values: NDArray[np.float64]) -> str:
-        if len(values) < 2:
-            return f"{values.mean():.3f}"
-        margin = Z95 * values.std(ddof=1) / np.sqrt(len(values))
-        return f"{values.mean():.3f} +-{margin:.3f}"
-
-    difference = column("accuracy", next(iter(rows))) - column("accuracy")
-    return [
-        interval(column("accuracy")),
-        interval(difference),
-        f"{column('log loss').mean():.3f}",
-        f"{column('calibration error').mean():.3f}",
-        f"{column('seconds').mean() / 60:.2f}",
-    ]
+def processor_seconds_of_children() -> float:
+    """Return the user and system seconds of all child processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def count_lines(path: Path) -> int:
@@ -124,4 +165,4 @@ def count_lines(path: Path) -> int:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main())

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from lite0 import DEVIATION, MEAN, NAME, SIZE, load_weights
+from tool import run
 
 BATCH, MIN_BATCHES = 64, 8
 EPOCHS = 10
@@ -47,17 +45,13 @@ def train(_plugin: str, weights: str, work: Path, seed: int) -> Any:
     return learner
 
 
-def main(plugin: str, weights: str, work: str, seed: str) -> None:
-    learner = train(plugin, weights, Path(work), int(seed))
-    started = time.monotonic()
-    files = sorted(Path(work, "pictures", "test").glob("*/*"))
+def classify(learner: Any, folder: Path) -> tuple[list[list[float]], list[int]]:
+    files = sorted(folder.glob("*/*"))
     labels = [list(learner.dls.vocab).index(path.parent.name) for path in files]
     with learner.no_bar():
         probabilities, _ = learner.get_preds(dl=learner.dls.test_dl(files))
-    seconds = time.monotonic() - started
-    result = {"probabilities": probabilities.tolist(), "labels": labels, "test_seconds": seconds}
-    print(json.dumps(result))
+    return probabilities.tolist(), labels
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run(train, classify)

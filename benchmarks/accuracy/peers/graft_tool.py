@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from pathlib import Path
 from typing import Any
+
+from tool import run
 
 
 def train(plugin: str, weights: str, work: Path, seed: int) -> Any:
@@ -16,21 +15,16 @@ def train(plugin: str, weights: str, work: Path, seed: int) -> Any:
     return train(plugin, work / "pictures", weights=weights, seed=seed, output=work / "artifacts")
 
 
-def main(plugin: str, weights: str, work: str, seed: str) -> None:
-    bundle = train(plugin, weights, Path(work), int(seed)).bundle
-    started = time.monotonic()
+def classify(result: Any, folder: Path) -> tuple[list[list[float]], list[int]]:
     from service.bundle.reading import Bundle
     from service.engine.predictor import Predictor
 
-    predictor = Predictor(Bundle.read(bundle))
-    files = sorted(Path(work, "pictures", "test").glob("*/*"))
+    predictor = Predictor(Bundle.read(result.bundle))
+    files = sorted(folder.glob("*/*"))
     labels = [predictor.classes.index(path.parent.name) for path in files]
     rows = [predictor.predict(predictor.decode(path.read_bytes())[None])[0] for path in files]
-    seconds = time.monotonic() - started
-    probabilities = [row.tolist() for row in rows]
-    result = {"probabilities": probabilities, "labels": labels, "test_seconds": seconds}
-    print(json.dumps(result))
+    return [row.tolist() for row in rows], labels
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run(train, classify)

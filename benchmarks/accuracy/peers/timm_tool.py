@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from lite0 import DEVIATION, MEAN, NAME, SIZE, load_weights
 from PIL import Image
+from tool import run
 
 
 def train(_plugin: str, weights: str, work: Path, _seed: int) -> Any:
@@ -40,15 +38,12 @@ def embed(network: Any, files: list[Path]) -> np.ndarray:
     return np.stack(rows)
 
 
-def main(plugin: str, weights: str, work: str, seed: str) -> None:
-    network, classifier = train(plugin, weights, Path(work), int(seed))
-    started = time.monotonic()
-    files = sorted(Path(work, "pictures", "test").glob("*/*"))
+def classify(model: Any, folder: Path) -> tuple[list[list[float]], list[int]]:
+    network, classifier = model
+    files = sorted(folder.glob("*/*"))
     labels = [list(classifier.classes_).index(path.parent.name) for path in files]
-    probabilities = classifier.predict_proba(embed(network, files)).tolist()
-    seconds = time.monotonic() - started
-    print(json.dumps({"probabilities": probabilities, "labels": labels, "test_seconds": seconds}))
+    return classifier.predict_proba(embed(network, files)).tolist(), labels
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run(train, classify)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tool import run
 
 EPOCHS, TUNED_EPOCHS, TUNED_LAYERS = 20, 10, 50
 
@@ -58,27 +56,19 @@ def train(plugin: str, weights: str, work: Path, seed: int) -> Any:
     return model
 
 
-def main(plugin: str, weights: str, work: str, seed: str) -> None:
-    model = train(plugin, weights, Path(work), int(seed))
-    started = time.monotonic()
+def classify(model: Any, folder: Path) -> tuple[list[list[float]], list[int]]:
     import keras
 
     test = keras.utils.image_dataset_from_directory(
-        Path(work) / "pictures" / "test",
+        folder,
         image_size=model.input_shape[1:3],
         shuffle=False,
         verbose=False,
         follow_links=True,
     )
-    probabilities = model.predict(test, verbose=0)
     labels = np.concatenate([batch.numpy() for _, batch in test])
-    result = {
-        "probabilities": probabilities.tolist(),
-        "labels": labels.tolist(),
-        "test_seconds": time.monotonic() - started,
-    }
-    print(json.dumps(result))
+    return model.predict(test, verbose=0).tolist(), labels.tolist()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run(train, classify)

@@ -7,9 +7,13 @@ most tutorials on transfer learning: ImageDataGenerator with rescaling and rando
 shifts and zooms; 20 epochs of Adam on a head with Dense(128), with MobileNetV2 frozen; then 10 more
 epochs at a learning rate of 1e-5, with the last 50 layers unfrozen. Graft and the recipe use the
 same training pictures. All their models are measured on the same test pictures; this does not count
-as training time. Both run in separate processes. Times are wall-clock seconds after the imports,
-which are reported separately. "Cold" is a run of Graft with an empty cache, "warm" is a second run
-with the cache of the first.
+as training time.
+
+First, whole processes are compared: the recipe, and the command `python -m trainers.run` with an
+empty cache, by default and with `--strategy features`. Their wall-clock seconds include the start,
+the imports, and everything until the process ends; for Graft also the exports and the report. All
+other times are seconds after the imports, which are reported separately. "Cold" is a run of Graft
+with an empty cache, "warm" is a second run with the cache of the first.
 """
 
 from __future__ import annotations
@@ -26,8 +30,14 @@ from typing import Any
 
 import numpy as np
 
-PLUGIN, ALPHA = "mobilenet:v2-0.35", 0.35
-EPOCHS, TUNED_EPOCHS, TUNED_LAYERS, BATCH = 20, 10, 50, 32
+PLUGIN = "mobilenet:v2-0.35"
+TUTORIAL = str(Path(__file__).with_name("tutorial.py"))
+WHOLE_TUTORIAL = "tutorial's whole process"
+WHOLE_RUNS = {
+    "Graft's whole process": "auto",
+    "Graft's whole process, --strategy features": "features",
+}
+"""The strategy of each run of the command."""
 Z95 = 1.96
 
 
@@ -42,23 +52,45 @@ def main(
     results = []
     for seed in seeds.split(","):
         with tempfile.TemporaryDirectory() as work:
-            folders = {"GRAFT_CACHE": f"{work}/cache", "BENTOML_HOME": f"{work}/bentoml"}
-            environment = {**os.environ, **folders, "TF_CPP_MIN_LOG_LEVEL": "3"}
-
             arguments = (folder, weights, seed, size, work)
-            parts = ("split", "tutorial", "graft", "graft")
-            _, tutorial, cold, warm = (run_part(name, arguments, environment) for name in parts)
-        results.append(compare(seed, tutorial, cold, warm))
+            run(work, "split", __file__, "split", *arguments)
+            tutorial, tutorial_seconds = run(work, "tutorial", TUTORIAL, *arguments[1:])
+            whole = {
+                WHOLE_TUTORIAL: tutorial_seconds - tutorial["test_seconds"],
+                **{name: run_command(arguments, strategy) for name, strategy in WHOLE_RUNS.items()},
+            }
+            cold, warm = (run(work, "graft", __file__, "graft", *arguments)[0] for _ in range(2))
+        results.append(whole | compare(seed, tutorial, cold, warm))
     summarise(Path(folder).name, results)
 
 
-def run_part(name: str, arguments: tuple[str, ...], environment: dict[str, str]) -> Any:
-    """Run a part of the benchmark in a new process; return the JSON on the last line it prints."""
-    command = [sys.executable, __file__, name, *arguments]
+def run_command(arguments: tuple[str, ...], strategy: str) -> float:
+    """Run the command `python -m trainers.run` with an empty cache; return its seconds."""
+    folder, weights, seed, size, work = arguments
+    data = ("--plugin", PLUGIN, "--data", folder, "--weights", weights, "--image-size", size)
+    options = ("--seed", seed, "--strategy", strategy, "--output", f"{work}/{strategy}")
+    return run(work, strategy, "-m", "trainers.run", *data, *options, "--json", "--quiet")[1]
+
+
+def run(work: str, cache: str, *arguments: str) -> tuple[Any, float]:
+    """Run Python in a new process; return the JSON on the last line it prints, and its seconds.
+
+    Args:
+        cache: name of the cache of this process, a folder in `work`.
+        arguments: the arguments of Python, a file or `-m` and a module first.
+    """
+    folders = {"GRAFT_CACHE": f"{work}/caches/{cache}", "BENTOML_HOME": f"{work}/bentoml"}
+    environment = {**os.environ, **folders, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    started = time.monotonic()
     completed = subprocess.run(
-        command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, *arguments],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
-    return json.loads(completed.stdout.splitlines()[-1])
+    seconds = time.monotonic() - started
+    return json.loads(completed.stdout.splitlines()[-1]), seconds
 
 
 def compare(seed: str, tutorial: Any, cold: Any, warm: Any) -> dict[str, float]:
@@ -101,8 +133,10 @@ def summarise(name: str, results: list[dict[str, float]]) -> None:
         return (mean(numerator) + seconds[0]) / (mean(denominator) + seconds[1])
 
     print(f"\n{name}, means over all splits (number of splits: {len(results)}):")
+    for key in WHOLE_RUNS:
+        print(f"{WHOLE_TUTORIAL} / {key}: {ratio(WHOLE_TUTORIAL, key):.1f}")
     for key in results[0]:
-        print(f"  {key:<40}{mean(key):9.3f}")
+        print(f"  {key:<45}{mean(key):9.3f}")
     imports = ("tutorial's imports", "Graft's imports")
     for cache_state in ("cold", "warm"):
         graft_key = f"Graft's seconds to tutorial's best, {cache_state}"
@@ -135,79 +169,11 @@ def link_split(folder: str, seed: int, work: Path) -> None:
     print("{}")
 
 
-def tutorial(weights: str, seed: int, size: int, work: Path) -> None:
-    started = time.monotonic()
-    import tensorflow as tf
-
-    keras, image = tf.keras, tf.keras.preprocessing.image
-    imported = time.monotonic()
-    keras.utils.set_random_seed(seed)
-
-    def flow(split: str, generator: Any, **options: Any) -> Any:
-        path = work / "split" / split
-        return generator.flow_from_directory(
-            path, (size, size), batch_size=BATCH, class_mode="categorical", seed=seed, **options
-        )
-
-    plain = image.ImageDataGenerator(rescale=1 / 255)
-    varied = image.ImageDataGenerator(
-        rescale=1 / 255,
-        rotation_range=20,
-        width_shift_range=0.2,
-        height_shift_range=0.2,
-        zoom_range=0.2,
-        horizontal_flip=True,
-    )
-    train, validation = flow("train", varied), flow("validation", plain)
-    test = flow("test", plain, shuffle=False)
-    is_file = weights != "imagenet"
-    base = keras.applications.MobileNetV2(
-        input_shape=(size, size, 3),
-        alpha=ALPHA,
-        include_top=False,
-        weights=None if is_file else weights,
-    )
-    if is_file:
-        base.load_weights(weights)
-    base.trainable = False
-    model = keras.Sequential(
-        [
-            base,
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(128, activation="relu"),
-            keras.layers.Dropout(0.2),
-            keras.layers.Dense(train.num_classes, activation="softmax"),
-        ]
-    )
-    models: list[tuple[float, float]] = []
-    stopped = 0.0
-
-    class Measure(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            nonlocal stopped
-            epoch_end = time.monotonic()
-            accuracy = model.evaluate(test, verbose=0)[1]
-            models.append((epoch_end - imported - stopped, float(accuracy)))
-            stopped += time.monotonic() - epoch_end
-
-    def fit(rate: float, epochs: int) -> None:
-        model.compile(keras.optimizers.Adam(rate), "categorical_crossentropy", metrics=["accuracy"])
-        model.fit(
-            train, validation_data=validation, epochs=epochs, verbose=0, callbacks=[Measure()]
-        )
-
-    fit(1e-3, EPOCHS)
-    base.trainable = True
-    for layer in base.layers[:-TUNED_LAYERS]:
-        layer.trainable = False
-    fit(1e-5, TUNED_EPOCHS)
-    print(json.dumps({"models": models, "imports": imported - started}))
-
-
 def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
     """Train with the code of `trainers.run`; print the time and test accuracy of each model."""
     started = time.monotonic()
-    from trainers import hardware, run
+    from trainers import hardware
+    from trainers import run as trainers_run
     from trainers.cli.log_output import set_up_logging
     from trainers.config import TrainingConfig
     from trainers.phases import head_phase, transfer_learning
@@ -240,9 +206,9 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
         image_size=size,
         output=work / "artifacts",
     )
-    result = run.train_classifier(config, Progress(is_quiet=True))
+    result = trainers_run.train_classifier(config, Progress(is_quiet=True))
     seconds = time.monotonic() - imported
-    cache = run.make_cache(config, work / "after", Progress(is_quiet=True))
+    cache = trainers_run.make_cache(config, work / "after", Progress(is_quiet=True))
     context, dataset = replace(contexts[0], cache=cache), contexts[0].dataset
     test = head_phase.extract_embeddings(context, context.pictures("test"), 1).read_all()[:, 0]
     labels = dataset.labels[dataset.rows("test")]
@@ -256,12 +222,10 @@ def graft(folder: str, weights: str, seed: int, size: int, work: Path) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] in ("split", "tutorial", "graft"):
+    if sys.argv[1:2] in (["split"], ["graft"]):
         name, folder, weights, seed, size, work = sys.argv[1:]
         if name == "split":
             link_split(folder, int(seed), Path(work))
-        elif name == "tutorial":
-            tutorial(weights, int(seed), int(size), Path(work))
         else:
             graft(folder, weights, int(seed), int(size), Path(work))
     else:

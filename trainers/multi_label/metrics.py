@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.dataset.dataset import Dataset
+from trainers.evaluation.average_precision import average_precisions
 from trainers.evaluation.metrics import MAX_DENSE_CLASSES, MAX_MISTAKES, to_sparse, wilson_interval
 from trainers.evaluation.predictions import Predictions
+from trainers.evaluation.selection import cross_entropies
 
 RESAMPLES = 200
 """Number of bootstrap samples of the pictures for a confidence interval."""
@@ -65,15 +67,6 @@ def evaluate(
         else None,
         "mistakes": list(_mistakes(predictions, truth, answers, dataset)),
     }
-
-
-def cross_entropies(
-    probabilities: NDArray[np.float32], targets: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return the mean binary cross-entropy (n,) of the labels of each picture, in nats."""
-    of_truth = np.where(targets, probabilities, 1 - probabilities).astype(np.float64)
-    losses: NDArray[np.float64] = -np.log(np.clip(of_truth, 1e-7, 1)).mean(axis=1)
-    return losses
 
 
 def _per_class(
@@ -140,26 +133,6 @@ def _averages(
     precisions = average_precisions(probabilities, truth, weights)
     has_pictures = support > 0
     return f1[has_pictures].mean(), micro, precisions[has_pictures].mean()
-
-
-def average_precisions(
-    probabilities: NDArray[np.float32], truth: NDArray[np.bool_], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the average precision (labels,), as scikit-learn defines it; 0 without pictures.
-
-    Args:
-        probabilities, truth: (n, labels).
-        weights: (n,) the weight of each picture.
-    """
-    figures = np.zeros(truth.shape[1])
-    for label in range(len(figures) if len(truth) else 0):
-        order = np.argsort(-probabilities[:, label], kind="stable")
-        scores, own = probabilities[order, label], weights[order]
-        hits = own * truth[order, label]
-        last = np.searchsorted(-scores, -scores, side="right") - 1  # of equal scores
-        precision = np.cumsum(hits)[last] / np.maximum(np.cumsum(own)[last], 1e-12)
-        figures[label] = (hits * precision).sum() / max(hits.sum(), 1e-12)
-    return figures
 
 
 def _mistakes(

@@ -19,6 +19,7 @@ from trainers.evaluation.metrics import to_dense
 from trainers.model_card import card
 from trainers.model_card.markdown import code, code_block, prose
 from trainers.reporting import charts, gallery, reliability, tables
+from trainers.reporting.curves import training_curves
 from trainers.reporting.report import templates
 
 MAX_MISTAKES = 24
@@ -63,6 +64,7 @@ def write(
         charts=charts,
         counts=splitting.describe(dataset),
         mistakes=list_mistakes(metrics["test"], dataset),
+        curves=list(training_curves(metrics)),
         matrix=_cooccurrence(metrics["test"], manifest.classes),
         reliability=reliability.plot(
             metrics["calibration"]["bins"], "share of pictures with the label"

@@ -51,6 +51,8 @@ def fine_tune(
     mixed_precision = precision.with_policy(trainable, policy)
     model = keras.Model(mixed_precision.input, classifier.head(mixed_precision.output))
     start_weights, statistics = model.get_weights(), moving_statistics(classifier.body)
+    dataset = context.dataset
+    truth, validation_truth = map(dataset.truth, (dataset.rows("train"), context.validation_rows))
     equal_weights = np.ones_like(context.class_weights)
 
     def attempt(batch_size: int) -> FineTuningResult:
@@ -58,8 +60,8 @@ def fine_tune(
             assign_weights(model, start_weights)
         return fit(
             model,
-            Batches(train, context.labels, context.class_weights, batch_size, config.seed, MIXUP),
-            Batches(validation, context.validation_labels, equal_weights, batch_size),
+            Batches(train, truth, context.class_weights, batch_size, config.seed, MIXUP),
+            Batches(validation, validation_truth, equal_weights, batch_size),
             plan,
             checkpoint,
             context,

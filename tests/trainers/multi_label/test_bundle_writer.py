@@ -15,6 +15,7 @@ from service import load
 from service.bundle.reading import Bundle
 from trainers import train
 from trainers.demo import serve
+from trainers.evaluate import evaluate
 from trainers.multi_label import bundle_writer, training
 from trainers.phases.context import TrainingContext
 from trainers.progress import Progress
@@ -65,6 +66,24 @@ def test_served_labels_have_the_measured_figures(tmp_path: Path, draw_table: Dra
     assert not (result.bundle / "drift.npz").exists()
     assert Bundle.read(result.bundle).manifest.is_multi_label
     assert json.loads((result.bundle / "config.json").read_text())["task"] == "multi-label"
+
+    evaluated = evaluate(str(result.bundle), table, tmp_path / "out", Progress(is_quiet=True))
+    figures = json.loads(Path(evaluated["page"]).with_name("metrics.json").read_text())
+    expected = result.metrics
+    assert figures["test"].keys() == expected["test"].keys()
+    for name, value in expected["test"].items():
+        if name == "log_loss":  # the batches differ, and so does the rounding
+            assert figures["test"][name] == pytest.approx(value, abs=1e-5)
+        elif name == "mistakes":
+            found = [mistake["path"] for mistake in figures["test"][name]]
+            assert found == [mistake["path"] for mistake in value]
+        else:
+            assert figures["test"][name] == value, name
+    assert figures["seen"] == 240 - len(rows)
+    assert figures["calibration"]["sets"] == expected["calibration"]["sets"]
+    assert figures["calibration"]["error"] == pytest.approx(
+        expected["calibration"]["error"], abs=1e-5
+    )
 
 
 @pytest.mark.slow

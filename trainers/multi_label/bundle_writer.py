@@ -1,8 +1,7 @@
 """Writes the bundle of a multi-label classifier: as for single-label models, but for labels.
 
 The differences are the calibration of sigmoids, the thresholds, the metrics and the report. A
-bundle has no reference of drift, no suspects and no learning curve: all are about one class for
-each picture.
+bundle has no reference of drift, which is about one class for each picture.
 """
 
 from __future__ import annotations
@@ -90,6 +89,7 @@ def write_bundle(
         "parity": parity,
         "fidelity": calibrated.fidelity,
         **trained.record(),
+        **trained.advice.record(dataset),
         "left_out": [vars(file) for file in dataset.left_out],
         "findings": finding.summarize(findings),
     }
@@ -101,6 +101,7 @@ def write_bundle(
     write_json(staging / CALIBRATION, {"true_scores": scores})
     write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
+    trained.advice.write_csv(staging, dataset)
     finding.write_json(staging / "findings.json", dataset, findings)
     report.write(staging, manifest, metrics, dataset, config)
     return seal(staging, manifest, config.output), metrics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ def write(
         warnings=list(summary.model_warnings(manifest)),
         counts=splitting.describe(dataset),
         curves=list(training_curves(metrics)),
+        suspects=list_suspects(metrics["suspects"], dataset),
         provenance=list(tables.flatten(manifest.provenance)),
     )
     (folder / REPORT).write_text(page, encoding="utf-8")
@@ -91,7 +92,7 @@ def measured_sections(
         "calibration": calibration,
         "charts": charts,
         "rows": tables.per_class(metrics),
-        "mistakes": list_mistakes(test, pictures),
+        "mistakes": list_mistakes(test["mistakes"], pictures),
         "matrix": _cooccurrence(test, manifest.classes),
         "reliability": reliability.plot(calibration["bins"], "share of pictures with the label"),
     }
@@ -115,9 +116,33 @@ def _card(manifest: Manifest, metrics: Mapping[str, Any], config: TrainingConfig
     }
 
 
-def list_mistakes(test: Mapping[str, Any], pictures: LabelledPictures) -> list[Mistake]:
-    """Return thumbnails of pictures with wrong labels, the most certain mistake first."""
-    shown = test["mistakes"][:MAX_MISTAKES]
+def list_suspects(recorded: Mapping[str, Any], pictures: LabelledPictures) -> list[Mistake]:
+    """Return thumbnails of pictures whose labels may be wrong, the most suspicious first.
+
+    Args:
+        recorded: `suspects` of metrics.json.
+    """
+    entries = [
+        {
+            "path": suspect["path"],
+            "truth": suspect["label"],
+            "answer": suspect["suggested_label"],
+            "score": suspect["suggested_score"],
+        }
+        for suspect in recorded["pictures"]
+    ]
+    return list_mistakes(entries, pictures)
+
+
+def list_mistakes(
+    recorded: Sequence[Mapping[str, Any]], pictures: LabelledPictures
+) -> list[Mistake]:
+    """Return thumbnails of pictures with wrong labels, at most MAX_MISTAKES, in the given order.
+
+    Args:
+        recorded: `mistakes` of the test, as in metrics.json.
+    """
+    shown = recorded[:MAX_MISTAKES]
     rows = np.array([pictures.paths.index(mistake["path"]) for mistake in shown], np.int64)
     return [
         Mistake(

@@ -18,7 +18,8 @@ from trainers.evaluation.selection import ValidationResult
 from trainers.heads.folds import Fold, split_into_folds
 from trainers.heads.head import Head, build_head
 from trainers.heads.linear import DEFAULT_INVERSE_REGULARISATION, INVERSE_REGULARISATIONS
-from trainers.multi_label.linear import Regressions, fit_path
+from trainers.multi_label.advising import advise
+from trainers.multi_label.linear import Regressions, fit_path, predict_out_of_fold
 from trainers.phases.context import TrainingContext
 from trainers.phases.head_phase import MAX_EMBEDDING_BYTES, draw_sample, extract_embeddings
 from trainers.phases.refitting import MAX_PICTURES
@@ -38,9 +39,9 @@ class _Candidate:
 
 
 def train(context: TrainingContext) -> TrainedClassifier:
-    """Train a head, fine-tune if the plan says so, and choose which weights are exported."""
-    trained, _ = run_phases(context, train_head, refit)
-    return trained
+    """Train a classifier by `run_phases`, and find labels that may be wrong."""
+    trained, head = run_phases(context, train_head, refit)
+    return replace(trained, advice=advise(context, head.strength))
 
 
 def train_head(context: TrainingContext) -> Head:
@@ -175,13 +176,7 @@ def _validate(
     """Return the held-out predictions for each value of C; nothing without folds."""
     if not folds:
         return []
-    probabilities = np.full((len(INVERSE_REGULARISATIONS), *targets.shape), np.nan, np.float32)
-    for fold in folds:
-        path = fit_path(embeddings[fold.train], targets[fold.train], INVERSE_REGULARISATIONS)
-        for index, regressions in enumerate(path):
-            probabilities[index, fold.validation] = regressions.predict(
-                embeddings[fold.validation, 0]
-            )
+    probabilities = predict_out_of_fold(embeddings, targets, folds, INVERSE_REGULARISATIONS)
     is_known = np.isfinite(probabilities[0, :, 0])
     is_cross_validated = len(folds) > 1
     return [

@@ -60,6 +60,8 @@ def test_served_labels_have_the_measured_figures(tmp_path: Path, draw_table: Dra
     assert explained["label"] == answers[0]["label"]
     page = result.report.read_text()
     assert "Labels that occur together" in page
+    assert "Check these labels" in page
+    assert result.metrics["suspects"]["examined"] == 240
     assert "multi-label image classifier" in (result.bundle / "README.md").read_text()
     prediction = load(result.bundle).predict(table.parent / rows[0]["path"])
     assert {score.label for score in prediction.labels or ()} == found[0]

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 MIN_ACCURACY = 0.6
 """If fewer held-out pictures are classified correctly, most suspects would be mistakes of the head,
 not of the labels, so there are none."""
-MIN_LABELLED = 10
-"""If pictures have several labels: a label that fewer pictures have is not examined."""
+MIN_LABELLED, MIN_F1 = 10, 0.8
+"""If pictures have several labels: a label is not examined if fewer than MIN_LABELLED pictures have
+it, or if the F1 score of held-out answers is below MIN_F1. Their accuracy says little about a label
+that most pictures do not have."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,16 @@ def find_wrong_labels(
     is_examined = np.isfinite(probabilities).all(axis=1)
     probabilities, targets = probabilities[is_examined], targets[is_examined]
     rows = rows[is_examined]
-    frequent = np.flatnonzero(targets.sum(axis=0) >= MIN_LABELLED)
-    if not len(frequent):
-        return Suspects.unknown(f"no label has {MIN_LABELLED} different pictures")
+    answers, support = probabilities > 0.5, targets.sum(axis=0)
+    f1 = 2 * (answers & targets).sum(axis=0) / np.maximum(support + answers.sum(axis=0), 1)
+    examined = np.flatnonzero((support >= MIN_LABELLED) & (f1 >= MIN_F1))
+    if not len(examined):
+        return Suspects.unknown(
+            f"no label has {MIN_LABELLED} pictures or more, and an F1 score of {MIN_F1:g} or more "
+            "with a head that was not trained on them"
+        )
     is_wrong = np.zeros_like(targets)
-    for label in frequent:
+    for label in examined:
         scores = probabilities[:, label]
         pairs = np.stack([1 - scores, scores], axis=1)
         found = find_suspects(pairs, targets[:, label].astype(np.int64), np.arange(len(rows)))

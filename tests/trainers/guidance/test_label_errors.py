@@ -104,4 +104,15 @@ def test_rare_labels_and_pictures_without_an_answer_are_not_examined() -> None:
     found = find_wrong_labels(probabilities, targets, ROWS)
     assert (found.rows.tolist(), found.examined) == ([1160], 161)
     rare = find_wrong_labels(probabilities[:, :1], targets[:, :1], ROWS)
-    assert (len(rare.rows), rare.reason) == (0, "no label has 10 different pictures")
+    assert len(rare.rows) == rare.examined == 0
+    assert rare.reason.startswith("no label has 10 pictures or more, and an F1 score of 0.8")
+
+
+def test_a_label_that_heads_do_not_recognise_is_not_examined() -> None:
+    targets = np.zeros((200, 2), np.bool_)
+    targets[:20, 0] = targets[:100, 1] = True
+    probabilities = unsure(targets)
+    probabilities[7:20, 0] = 0.1  # most pictures with the label, but 93% of all are right
+    probabilities[110, 1] = 0.99
+    found = find_wrong_labels(probabilities, targets, ROWS)
+    assert found.rows.tolist() == [1110]

@@ -23,7 +23,8 @@ from trainers.progress import log
 from trainers.resources import out_of_memory, precision
 
 MIXUP = 0.3
-"""Strength of mixup (`alpha` of `mix_up`). Without mixup, fine-tuning on few pictures overfits."""
+"""Strength of mixup (`alpha` of `mix_up`). Without mixup, fine-tuning on few pictures overfits. But
+networks for several labels are more accurate without it (docs/decisions/training.md)."""
 
 
 def fine_tune(
@@ -52,7 +53,9 @@ def fine_tune(
     model = keras.Model(mixed_precision.input, classifier.head(mixed_precision.output))
     start_weights, statistics = model.get_weights(), moving_statistics(classifier.body)
     dataset = context.dataset
-    truth, validation_truth = map(dataset.truth, (dataset.rows("train"), context.validation_rows))
+    truth = dataset.truth(dataset.rows("train"))
+    validation_truth = dataset.truth(context.validation_rows)
+    mixup = 0.0 if dataset.is_multi_label else MIXUP
     equal_weights = np.ones_like(context.class_weights)
 
     def attempt(batch_size: int) -> FineTuningResult:
@@ -60,7 +63,7 @@ def fine_tune(
             assign_weights(model, start_weights)
         return fit(
             model,
-            Batches(train, truth, context.class_weights, batch_size, config.seed, MIXUP),
+            Batches(train, truth, context.class_weights, batch_size, config.seed, mixup),
             Batches(validation, validation_truth, equal_weights, batch_size),
             plan,
             checkpoint,

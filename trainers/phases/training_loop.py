@@ -115,7 +115,7 @@ def _metrics(is_multi_label: bool) -> list[keras.metrics.Metric]:
 
 
 def _are_all_labels_right(targets: Any, probabilities: Any) -> Any:
-    """Whether each label is on the right side of 0.5; mixup mixes the targets, too."""
+    """Whether each label of a picture is on the right side of 0.5."""
     return keras.ops.all((targets > 0.5) == (probabilities > 0.5), axis=-1)
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 import tensorflow as tf
 
 from trainers.evaluation.selection import ValidationResult
+from trainers.features.batches import Batches
 from trainers.multi_label import training
+from trainers.phases import fine_tuning
 from trainers.phases.context import TrainingContext
+from trainers.phases.training_loop import FineTuningResult
 
 Start = Callable[..., TrainingContext]
 
@@ -60,9 +64,19 @@ def test_without_time_one_view_is_used(start: Start) -> None:
 
 
 @pytest.mark.slow
-def test_fine_tuning_follows_and_a_resumed_run_has_its_result(start: Start) -> None:
+def test_fine_tuning_follows_and_a_resumed_run_has_its_result(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, targets = fine_tuning.fit, []
+
+    def fit_and_look(model: keras.Model, train: Batches, *others: Any) -> FineTuningResult:
+        targets.append(train[0][1])
+        return fit(model, train, *others)
+
+    monkeypatch.setattr(fine_tuning, "fit", fit_and_look)
     options = {"strategy": "fine-tune", "fine_tune_epochs": 2}
     trained = training.train(start(**options))
+    assert set(targets[0].ravel()) == {0, 1}  # no mixup
     rows = trained.history["fine-tuning"]
     assert len(rows) == 2
     assert all(0 <= (row["accuracy"] or 0) <= 1 for row in rows)

@@ -15,7 +15,7 @@ from typing import Any
 
 from service.cli.arguments import WRONG_USE, CommandParser, non_empty, non_empty_path
 from service.cli.os_errors import explain_error
-from service.errors import GraftError, UsageError
+from service.errors import GraftError
 from service.system.interrupts import INTERRUPTED, TERMINATED, exit_on_signals
 from trainers.cli.data_option import add_data_option
 from trainers.cli.log_output import log_line, set_up_logging
@@ -31,7 +31,7 @@ def evaluate(model: str | None, data: Path, output: Path, progress: Progress) ->
     Args:
         model: a BentoML tag or the path of a bundle; None = GRAFT_MODEL, or classifier:latest.
         data: a folder with one sub-folder per class, an archive of such a folder, or a table of
-            labels.
+            labels; a table for a multi-label model.
         output: the folder in which the folder of the evaluation appears.
         progress: shows the progress.
 
@@ -52,14 +52,12 @@ def evaluate(model: str | None, data: Path, output: Path, progress: Progress) ->
 
     settings = Settings.from_environment()
     bundle = signature.load_verified(model or settings.model, settings.verify_key)
-    if bundle.manifest.is_multi_label:
-        raise UsageError(
-            f"{bundle.manifest.tag} is a multi-label model, and trainers.evaluate measures only "
-            "models that answer with one class; the report of the model has its test figures"
-        )
     summary.log_summary(bundle.manifest, log, "measuring")
     with progress.step("scanning"):
-        scan = scanning.scan(data, progress=progress)
+        is_multi_label = bundle.manifest.is_multi_label
+        scan = scanning.scan(
+            data, progress=progress, task="multi-label" if is_multi_label else "single-label"
+        )
     with (
         workspace(output) as work,
         closing(Cache(cache_folder() / "arrays", NO_LIMIT_BYTES, work, progress)) as cache,

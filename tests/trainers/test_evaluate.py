@@ -129,9 +129,21 @@ def test_help_is_fast() -> None:
     assert "onnxruntime" not in completed.stderr
 
 
-def test_a_multi_label_model_is_refused(
+def test_a_multi_label_model_is_measured_on_a_table(
     staging: Path, multi_label_manifest: Manifest, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bundle = seal(staging, multi_label_manifest, staging.parent)
-    assert run(bundle.path, "--data", data) == 2
-    assert "is a multi-label model, and trainers.evaluate measures only" in capsys.readouterr().err
+    output = ("--output", staging.parent / "out", "--json")
+    assert run(bundle.path, "--data", data, *output) == 2
+    assert "several labels per picture need a table of labels" in capsys.readouterr().err
+    table = data / "labels.csv"
+    rows = ("path,label", "red/0.jpg,green|red", "red/1.jpg,", "green/0.jpg,green", "blue/0.jpg,")
+    table.write_text("\n".join(rows))
+    assert run(bundle.path, "--data", table, *output) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["pictures"], result["accuracy"]) == (4, 0.5)  # blue/0.jpg has green and blue
+    page = Path(result["page"])
+    assert "Labels that occur together" in page.read_text()
+    with (page.parent / "predictions.csv").open(newline="") as file:
+        answers = {row["path"]: row["labels"] for row in csv.DictReader(file)}
+    assert answers["red/1.jpg"] == "green|red"

@@ -37,21 +37,12 @@ def validate(values: Mapping[str, Any], message_prefix: str = "") -> TrainingCon
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors()]
         raise ConfigError(message_prefix + "; ".join(problems)) from None
-    if config.task == "multi-label":
-        _require_single_label_options_unset(config, message_prefix)
-    return config
-
-
-def _require_single_label_options_unset(config: TrainingConfig, message_prefix: str) -> None:
-    """Raise ConfigError if an option is set that multi-label models do not have yet."""
-    options = ("fine_tune_epochs", "fine_tune_layers", "fine_tune_learning_rate", "folds")
-    used = [f"--{name.replace('_', '-')}" for name in options if getattr(config, name)]
-    used += ["--strategy fine-tune"] * (config.strategy == "fine-tune")
-    if used:
+    if config.task == "multi-label" and config.folds:
         raise ConfigError(
-            f"{message_prefix}--task multi-label cannot be combined with {', '.join(used)}: only "
-            "the head of a multi-label model is trained, and not for folds; leave them out"
+            f"{message_prefix}--task multi-label cannot be combined with --folds: only models that "
+            "answer with one class are cross-validated; leave --folds out"
         )
+    return config
 
 
 def _explain(problem: Mapping[str, Any]) -> str:

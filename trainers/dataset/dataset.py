@@ -53,8 +53,7 @@ class Dataset:
         layout: where in the folder the classes are.
         sources: the source of each picture as found by --group, "" if there is none; an empty tuple
             without --group.
-        targets: (N, classes) bool, whether a picture has a label, if pictures may have several
-            labels; otherwise (0, 0).
+        targets: (N, classes) bool, whether each picture has each label; (0, 0) for one class each.
         pinned: numbers of pictures by how --split has decided their split (see
             `splits.pinning.PinnedSplit`); empty without --split.
     """
@@ -123,6 +122,10 @@ class Dataset:
     def rows(self, split: str) -> NDArray[np.int64]:
         """Indices of the pictures of one split, in order."""
         return np.flatnonzero(np.array(self.splits) == split)
+
+    def truth(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | NDArray[np.bool_]:
+        """The class indexes (M,) of some pictures, or whether they have each label (M, classes)."""
+        return self.targets[rows] if self.is_multi_label else self.labels[rows]
 
     def prefetch(self, *splits: str) -> None:
         """Start to decode the pictures of these splits in the background."""

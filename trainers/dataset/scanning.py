@@ -90,8 +90,8 @@ def scan(
             unused = dict.fromkeys(tables, reason)
     if task == "multi-label":
         raise DataError(
-            f"--task multi-label needs a table of labels, but in --data {data_path} each picture "
-            "has one class, its folder: see docs/multi-label.md"
+            f"several labels per picture need a table of labels, but in --data {data_path} each "
+            "picture has one class, its folder: see docs/multi-label.md"
         )
     if problem:
         raise DataError(f"{problem}{_format_unused(unused)}")

@@ -4,5 +4,5 @@ In: a bundle and the files of a folder. Out: a folder with a page, metrics.json 
 `evaluation_set` chooses the pictures, `classifying` asks the model, `measuring` computes the
 figures, and `writing` makes the folder.
 May use: trainers.{cache, dataset, dataset.findings, dataset.folders, dataset.splits, evaluation,
-progress, reporting}, service.{bundle, engine, errors, scoring, settings}.
+multi_label, progress, reporting}, service.{bundle, engine, errors, scoring, settings}.
 """

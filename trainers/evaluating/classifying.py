@@ -16,7 +16,7 @@ from service.engine.device import load_predictor
 from service.errors import GraftError, RequestError, UnreadableFile
 from service.scoring.files import score_files
 from service.settings import Settings
-from trainers.evaluating.evaluation_set import UNKNOWN, EvaluationSet, decode_lazily
+from trainers.evaluating.evaluation_set import EvaluationSet, decode_lazily
 from trainers.evaluating.table import open_table
 from trainers.evaluation.predictions import Predictions
 from trainers.progress import Progress
@@ -52,9 +52,8 @@ class Answers:
     @cached_property
     def known(self) -> Predictions:
         """The answers to the pictures whose class the model knows; the accuracy is theirs."""
-        labels = self.pictures.labels
-        rows = np.flatnonzero(self.is_answered & (labels != UNKNOWN))
-        return Predictions(rows, labels[rows], self.probabilities[rows])
+        rows = np.flatnonzero(self.is_answered & self.pictures.is_known)
+        return Predictions(rows, self.pictures.labels[rows], self.probabilities[rows])
 
 
 def classify(

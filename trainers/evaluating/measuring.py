@@ -12,9 +12,11 @@ from service.bundle.reading import Bundle
 from service.engine.classification import KNOWN_SHARE
 from trainers.dataset.findings import files, finding
 from trainers.evaluating.classifying import Answers
-from trainers.evaluating.evaluation_set import UNKNOWN, describe
+from trainers.evaluating.evaluation_set import describe
 from trainers.evaluation.calibration import measure_calibration
 from trainers.evaluation.metrics import evaluate, wilson_interval
+from trainers.multi_label import calibration as label_calibration
+from trainers.multi_label import metrics as label_metrics
 
 MAX_ANSWERS = 3
 """For each unknown class, the figures have the classes that the model answers most often."""
@@ -30,7 +32,8 @@ def measure(answers: Answers, bundle: Bundle, confidence: float) -> dict[str, An
         test, calibration, left_out, findings: as in the metrics.json of a bundle. The test is that
             of the pictures of known classes.
         novelty: the result of `measure_novelty`.
-        unknown_classes: what the model answers to the pictures of each class that it does not know.
+        unknown_classes: what the model answers to the pictures of each class that it does not know;
+            empty for a multi-label model.
         refused: the pictures that the service would refuse; they count nowhere.
         seen: number of pictures that are left out, because the model learned from them;
             seen_is_known: whether the bundle records which ones these are.
@@ -39,7 +42,6 @@ def measure(answers: Answers, bundle: Bundle, confidence: float) -> dict[str, An
     """
     chosen, manifest = answers.pictures, bundle.manifest
     scan = chosen.scan
-    true_scores = bundle.true_scores() or []
     return {
         "model": {"name": manifest.name, "version": manifest.version},
         "data": {
@@ -50,13 +52,30 @@ def measure(answers: Answers, bundle: Bundle, confidence: float) -> dict[str, An
         "seen": chosen.seen,
         "seen_is_known": chosen.has_record,
         "notes": list(describe(chosen)),
-        "test": evaluate(answers.known, chosen),
-        "calibration": measure_calibration(answers.known, true_scores, confidence),
+        **_measure_answers(answers, bundle, confidence),
         "novelty": measure_novelty(answers),
         "unknown_classes": _measure_unknown_classes(answers),
         "refused": _list_refused(answers),
         "left_out": [vars(file) for file in scan.left_out],
         "findings": finding.summarize([*files.report_left_out(scan.left_out)]),
+    }
+
+
+def _measure_answers(answers: Answers, bundle: Bundle, confidence: float) -> dict[str, Any]:
+    """Return `test` and `calibration`, by the functions that measure a model after its training."""
+    known, chosen, true_scores = answers.known, answers.pictures, bundle.true_scores() or []
+    if not chosen.is_multi_label:
+        return {
+            "test": evaluate(known, chosen),
+            "calibration": measure_calibration(known, true_scores, confidence),
+        }
+    chosen_thresholds = bundle.manifest.decision.thresholds
+    thresholds = np.array([chosen_thresholds[label] for label in chosen.classes], np.float32)
+    return {
+        "test": label_metrics.evaluate(known, chosen, thresholds),
+        "calibration": label_calibration.measure_calibration(
+            known.probabilities, chosen.targets[known.rows], thresholds, true_scores, confidence
+        ),
     }
 
 
@@ -74,7 +93,7 @@ def measure_novelty(answers: Answers) -> dict[str, Any] | None:
     is_measured = ~np.isnan(answers.novelty)
     if not is_measured.any():
         return None
-    is_unknown = (answers.pictures.labels == UNKNOWN)[is_measured]
+    is_unknown = ~answers.pictures.is_known[is_measured]
     novelty = answers.novelty[is_measured]
     scores = answers.probabilities[is_measured].max(axis=1)
     return {
@@ -88,6 +107,8 @@ def measure_novelty(answers: Answers) -> dict[str, Any] | None:
 def _measure_unknown_classes(answers: Answers) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     chosen = answers.pictures
+    if chosen.is_multi_label:
+        return figures
     labels = np.array([file.label for file in chosen.files])
     for label in chosen.unknown_classes:
         rows = np.flatnonzero((labels == label) & answers.is_answered)

@@ -1,4 +1,7 @@
-"""The HTML page of an evaluation: the sections of a report that need no training."""
+"""The HTML page of an evaluation: the sections of a report that need no training.
+
+The template extends that of the report, of models with one class or with several labels.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 from service.bundle.manifest import Manifest
 from trainers.dataset.folders.filenames import escape
 from trainers.evaluating.classifying import Answers
+from trainers.multi_label import report
 from trainers.reporting.measured_sections import measured_sections
 from trainers.reporting.report import templates
 
@@ -22,11 +26,18 @@ def render(manifest: Manifest, metrics: Mapping[str, Any], answers: Answers) -> 
     Args:
         metrics: the result of `measuring.measure`.
     """
+    if manifest.is_multi_label:
+        parent = "multi_label_report.html"
+        sections = report.measured_sections(manifest, metrics, answers.pictures)
+    else:
+        parent = "report.html"
+        sections = measured_sections(manifest, metrics, answers.pictures, answers.known)
     return (
-        templates(Path(__file__).parent)
+        templates(Path(__file__).parent, Path(report.__file__).parent)
         .get_template("evaluation.html")
         .render(
-            measured_sections(manifest, metrics, answers.pictures, answers.known),
+            sections,
+            parent=parent,
             is_drawn=False,  # whatever the model was trained on, it was measured on this folder
             folder=escape(answers.pictures.scan.data_path.resolve().name),
             refused=metrics["refused"][:MAX_REFUSED],

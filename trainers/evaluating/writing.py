@@ -11,6 +11,7 @@ from service.bundle import summary
 from service.bundle.manifest import Manifest
 from trainers.evaluating import page
 from trainers.evaluating.classifying import Answers
+from trainers.multi_label.metrics import AVERAGES
 from trainers.progress import log
 
 PAGE = "report.html"
@@ -53,12 +54,18 @@ def log_figures(manifest: Manifest, metrics: Mapping[str, Any]) -> None:
 def _describe(manifest: Manifest, metrics: Mapping[str, Any]) -> Iterator[str]:
     test, refused = metrics["test"], metrics["refused"]
     low, high = test["accuracy_interval"]
+    averages = "".join(
+        f"{name.replace('_', ' ').replace('f1', 'F1')} {test[name]:.4f}, "
+        for name in AVERAGES
+        if test.get(name) is not None
+    )
     yield (
-        f"accuracy {test['accuracy']:.4f} on {_count(test['n'])} (95% confidence interval "
-        f"{low:.3f} to {high:.3f}); at the end of the training: "
+        f"{averages}accuracy {test['accuracy']:.4f} "
+        f"{'(all labels of a picture right) ' * manifest.is_multi_label}on {_count(test['n'])} "
+        f"(95% confidence interval {low:.3f} to {high:.3f}); at the end of the training: "
         f"{summary.describe_accuracy(manifest)}"
     )
-    for pair in test["most_confused"][:MAX_CONFUSED_PAIRS]:
+    for pair in test.get("most_confused", [])[:MAX_CONFUSED_PAIRS]:
         yield f"  {pair['advice']}"
     if refused:
         yield (
@@ -67,13 +74,18 @@ def _describe(manifest: Manifest, metrics: Mapping[str, Any]) -> Iterator[str]:
         )
     if novelty := metrics["novelty"]:
         known, unknown = novelty["test"], novelty["unknown_classes"]
-        yield f"called unknown: {_unknown_of(known)} of known classes" + (
+        of_known = " of known classes" * (not manifest.is_multi_label)
+        yield f"called unknown: {_unknown_of(known)}{of_known}" + (
             f", {_unknown_of(unknown)} of unknown classes" if unknown["n"] else ""
         )
 
 
 def record(path: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that the command prints with --json."""
+    """Return the values that the command prints with --json.
+
+    Of a multi-label model, the accuracy is the share of pictures whose labels are all right, and
+    there are also macro_f1, micro_f1 and mean_average_precision.
+    """
     test, model = metrics["test"], metrics["model"]
     return {
         "page": str(path),
@@ -81,6 +93,7 @@ def record(path: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "data": metrics["data"]["folder"],
         "accuracy": test["accuracy"],
         "accuracy_interval": test["accuracy_interval"],
+        **{name: test[name] for name in AVERAGES if name in test},
         "pictures": test["n"],
         "seen": metrics["seen"],
         "refused": len(metrics["refused"]),

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from service.errors import ParityError
-from trainers.evaluation.predictions import Predictions
 from trainers.evaluation.selection import ValidationResult
 
 
@@ -57,12 +56,12 @@ class SelectedModel:
     computed_in: str = "float32"
 
 
-def require_faithful(selected: SelectedModel, exported: Predictions) -> dict[str, Any]:
+def require_faithful(selected: SelectedModel, exported: ValidationResult) -> dict[str, Any]:
     """Check that the exported model gives the same results as the selected model.
 
     Args:
-        exported: the predictions of the exported model for the pictures of `selected.result`, in
-            the same order.
+        exported: the result of the exported model on the pictures of `selected.result`, in the
+            same order.
 
     Returns:
         For metrics.json: the results of both models, their differences and the allowed differences.
@@ -73,11 +72,11 @@ def require_faithful(selected: SelectedModel, exported: Predictions) -> dict[str
     result, rounding = selected.result, ROUNDINGS[selected.computed_in]
     count = len(result.losses)
     if len(exported.losses) != count:
-        raise AssertionError(f"{len(exported.losses)} predictions for {count} pictures")
+        raise AssertionError(f"{len(exported.losses)} results for {count} pictures")
     loss, accuracy = result.loss, exported.accuracy
     differences = np.abs(exported.losses - result.losses)
     mean_difference = float(differences.mean())
-    is_flipped = result.hits != (exported.predicted == exported.labels)
+    is_flipped = result.hits != exported.hits
     flips = int((is_flipped & (differences > _TIE)).sum())
     max_difference = rounding.loss_difference * max(1.0, loss)
     max_flips = max(1, round(rounding.changed_share * count))

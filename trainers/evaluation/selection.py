@@ -1,4 +1,8 @@
-"""Selection of the better of two classifiers, by their results on the same validation pictures."""
+"""Selection of the better of two classifiers, by their results on the same validation pictures.
+
+The truth about m pictures has the shape that scikit-learn gives it: (m,) int64 class indexes if
+each picture has one class, or (m, labels) bool if a picture has any number of labels.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.evaluation.average_precision import mean_average_precision
+
 Losses = NDArray[np.float64]
 Hits = NDArray[np.bool_]
 """Whether each picture is classified correctly."""
+Truth = NDArray[np.int64] | NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -21,20 +28,29 @@ class ValidationResult:
 
     Attributes:
         losses: (m,) cross-entropy of each picture in nats; empty if there were no pictures.
-        hits: (m,) whether each picture is classified correctly.
+        hits: (m,) whether each picture is classified correctly. With several labels: whether each
+            label has a probability above 0.5 if the picture has it, and below if not.
         folds: number of folds that were held out in turn; 0 without cross-validation.
+        mean_average_precision: of the labels, 0 to 1; None if each picture has one class, or if no
+            picture has a label.
     """
 
     losses: Losses
     hits: Hits
     folds: int = 0
+    mean_average_precision: float | None = None
 
     @classmethod
     def from_probabilities(
-        cls, probabilities: NDArray[np.floating], labels: NDArray[np.int64]
+        cls, probabilities: NDArray[np.floating], truth: Truth, folds: int = 0
     ) -> ValidationResult:
-        """Compute the result from probabilities (m, classes) and true classes `labels` (m,)."""
-        return cls(cross_entropies(probabilities, labels), probabilities.argmax(axis=1) == labels)
+        """Compute the result from probabilities (m, classes) and the truth about the pictures."""
+        losses = cross_entropies(probabilities, truth)
+        if truth.ndim == 1:
+            return cls(losses, probabilities.argmax(axis=1) == truth, folds)
+        has_label = truth.astype(np.bool_)
+        hits = ((probabilities > 0.5) == has_label).all(axis=1)
+        return cls(losses, hits, folds, mean_average_precision(probabilities, has_label))
 
     @classmethod
     def from_folds(cls, results: Sequence[ValidationResult]) -> ValidationResult:
@@ -56,6 +72,17 @@ class ValidationResult:
         return float(self.hits.mean()) if self.is_known else math.nan
 
     @property
+    def score(self) -> float:
+        """The figure by which `should_replace` compares: mean average precision, or accuracy."""
+        precision = self.mean_average_precision
+        return self.accuracy if precision is None else precision
+
+    @property
+    def score_name(self) -> str:
+        """The name of `score`."""
+        return "accuracy" if self.mean_average_precision is None else "mean average precision"
+
+    @property
     def loss(self) -> float:
         """The mean cross-entropy in nats; NaN if unknown."""
         return float(self.losses.mean()) if self.is_known else math.nan
@@ -75,29 +102,35 @@ class ValidationResult:
     def __str__(self) -> str:
         if not self.is_known:
             return "not validated, because no class has two different training pictures"
-        figures = f"loss {self.loss:.4f}, accuracy {self.accuracy:.4f}"
+        figures = f"loss {self.loss:.4f}, {self.score_name} {self.score:.4f}"
         if self.folds:
             return f"cross-validated {figures}, on {len(self.losses)} pictures"
         return f"validation {figures}"
 
     def record(self) -> dict[str, Any]:
         """Return the result as it is written to metrics.json."""
-        return {
+        record = {
             "method": self.method,
             "folds": self.folds,
             "n": len(self.losses),
             "loss": self.loss if self.is_known else None,
             "accuracy": self.accuracy if self.is_known else None,
         }
+        precision = self.mean_average_precision
+        return record if precision is None else {**record, "mean_average_precision": precision}
 
 
-def cross_entropies(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> Losses:
+def cross_entropies(probabilities: NDArray[np.floating], truth: Truth) -> Losses:
     """Return the cross-entropy (m,) of each picture in nats, from probabilities (m, classes).
 
-    A probability below 1e-7 counts as 1e-7.
+    With several labels, it is the mean of their binary cross-entropies. A probability below 1e-7
+    counts as 1e-7.
     """
-    true = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1)
-    losses: Losses = -np.log(true)
+    if truth.ndim == 1:
+        of_truth = probabilities[np.arange(len(truth)), truth.astype(np.int64)][:, np.newaxis]
+    else:
+        of_truth = np.where(truth, probabilities, 1 - probabilities)
+    losses: Losses = -np.log(np.clip(of_truth.astype(np.float64), 1e-7, 1)).mean(axis=1)
     return losses
 
 
@@ -115,13 +148,32 @@ def is_clearly_lower(losses: Losses, others: Losses) -> bool:
 def should_replace(new: ValidationResult, old: ValidationResult) -> bool:
     """Whether a classifier with more training should replace a simpler one.
 
-    On the same pictures, the new classifier must be at least as accurate as the old one. If both
-    are equally accurate, the mean loss of the new classifier must not be higher. If the new
-    classifier is more accurate, its mean loss may be higher, but not clearly higher (see
-    `is_clearly_lower`), because that would show that it is too sure of its mistakes. If there are
-    no pictures, or a loss of the new classifier is not finite, the result is False.
+    On the same pictures, the score of the new classifier (accuracy, or mean average precision if
+    pictures have several labels) must be at least that of the old one. If both are equal, the mean
+    loss of the new classifier must not be higher. If the new score is higher, the mean loss may be
+    higher, but not clearly higher (see `is_clearly_lower`), because that would show that the new
+    classifier is too sure of its mistakes. If there are no pictures, or a loss of the new
+    classifier is not finite, the result is False.
     """
     if not len(new.losses) or not np.isfinite(new.losses).all():
         return False
-    is_better = (new.accuracy, -new.losses.mean()) >= (old.accuracy, -old.losses.mean())
+    is_better = (new.score, -new.losses.mean()) >= (old.score, -old.losses.mean())
     return bool(is_better) and not is_clearly_lower(old.losses, new.losses)
+
+
+def explain_choice(new: ValidationResult, old: ValidationResult) -> str:
+    """Say why `should_replace` prefers the fine-tuned network (`new`), or the linear head."""
+    is_replaced = should_replace(new, old)
+    if new.score != old.score and is_replaced == (new.score > old.score):
+        if new.mean_average_precision is None:
+            return (
+                f"fine-tuning {'reduced' if is_replaced else 'raised'} the number of misclassified "
+                f"validation pictures from {old.mistakes} to {new.mistakes} of {len(new.losses)}"
+            )
+        return (
+            f"fine-tuning {'raised' if is_replaced else 'reduced'} the {new.score_name} of the "
+            f"{len(new.losses)} validation pictures from {old.score:.4f} to {new.score:.4f}"
+        )
+    if is_replaced:
+        return "it is as accurate as the linear head, and its validation loss is not higher"
+    return "fine-tuning raised the validation loss"

@@ -74,7 +74,7 @@ def write_bundle(
     predictor = Predictor(Bundle(staging, manifest), providers=providers_for(config.device))
     validation = predict_split(predictor, dataset, "validation", progress)
     calibrated.require_same(validation)
-    held_out = calibrated.cross_validated or validation
+    held_out = calibrated.held_out if trained.is_refitted else validation
     validation = validation.with_probabilities_of(held_out)
     test = predict_split(predictor, dataset, "test", progress)
     embed = trained.embed or embedder(predictor, dataset, progress)
@@ -96,16 +96,8 @@ def write_bundle(
         "balance": effect and dict(zip(dataset.classes, effect, strict=True)),
         "parity": parity,
         "fidelity": calibrated.fidelity,
-        "phases": trained.history,
-        "plan": trained.plan.record(),
-        "decision": trained.decision,
-        "selection": trained.selection,
+        **trained.record(),
         **trained.advice.record(dataset),
-        "shipped": {
-            "phase": trained.phase,
-            "best_fine_tuning_epoch": trained.epoch,
-            "is_refitted": trained.is_refitted,
-        },
         "left_out": [vars(file) for file in dataset.left_out],
         "findings": finding.summarize(findings),
         "seconds": {step: round(seconds, 2) for step, seconds in progress.seconds.items()},

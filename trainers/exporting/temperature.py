@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,10 @@ from service.engine.classification import ModelOutputs
 from service.engine.onnx_session import open_session, providers_for
 from service.errors import ParityError
 from trainers.dataset.dataset import Dataset
-from trainers.evaluation.calibration import apply_temperature, fit_temperature
+from trainers.evaluation import calibration as softmax_calibration
 from trainers.evaluation.fidelity import require_faithful
 from trainers.evaluation.predictions import Predictions, predict_split
+from trainers.evaluation.selection import ValidationResult
 from trainers.exporting.formats import OUTPUTS
 from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
@@ -24,20 +25,30 @@ MAX_DIFFERENCE = 1e-3
 """The largest difference of a probability that rounding may cause when the weights are divided."""
 
 
+class Calibration(Protocol):
+    """A module with these functions, for softmax or for sigmoids; see `evaluation.calibration`."""
+
+    def fit_temperature(self, probabilities: NDArray[np.float32], truth: Any, /) -> float: ...
+    def apply_temperature(
+        self, probabilities: NDArray[np.float32], temperature: float, /
+    ) -> NDArray[np.float32]: ...
+
+
 @dataclass(frozen=True)
 class CalibratedClassifier:
     """What is known of a classifier after its logits are divided by a temperature.
 
     Attributes:
         temperature: the number that the logits were divided by.
-        cross_validated: the predictions of cross-validation with this temperature, if the model was
-            trained on the validation pictures, too; otherwise None.
+        held_out: the predictions that it was fitted on, with this temperature: those of the
+            validation pictures, or those of cross-validation if the model was trained on the
+            validation pictures, too.
         expected: (n, classes) the probabilities of the validation pictures with this temperature.
         fidelity: the comparison with the selected model, for metrics.json.
     """
 
     temperature: float
-    cross_validated: Predictions | None
+    held_out: Predictions
     expected: NDArray[np.float32]
     fidelity: dict[str, Any]
 
@@ -61,7 +72,12 @@ class CalibratedClassifier:
 
 
 def calibrate(
-    trained: TrainedClassifier, path: Path, dataset: Dataset, device: str, progress: Progress
+    trained: TrainedClassifier,
+    path: Path,
+    dataset: Dataset,
+    device: str,
+    progress: Progress,
+    calibration: Calibration = softmax_calibration,
 ) -> CalibratedClassifier:
     """Fit a temperature on held-out pictures, and divide the classifier's logits by it.
 
@@ -75,6 +91,7 @@ def calibrate(
         trained: the classifier, whose head is changed.
         path: its ONNX model. It keeps its logits, so it must be exported again.
         device: the value of --device.
+        calibration: how a temperature is fitted and applied.
 
     Raises:
         ParityError: the results of the ONNX model differ from those of the selected model.
@@ -85,15 +102,19 @@ def calibrate(
     selected_on = (
         validation if len(validation.rows) else predict_split(model, dataset, "train", progress)
     )
-    fidelity = require_faithful(trained.selected, selected_on)
-    held_out = trained.held_out or validation
-    temperature = fit_temperature(held_out.probabilities, held_out.labels)
-    cross_validated = trained.held_out and replace(
-        trained.held_out, probabilities=apply_temperature(held_out.probabilities, temperature)
+    exported = ValidationResult.from_probabilities(
+        selected_on.probabilities, dataset.truth(selected_on.rows)
     )
+    fidelity = require_faithful(trained.selected, exported)
+    held_out = trained.held_out or validation
+    temperature = calibration.fit_temperature(held_out.probabilities, dataset.truth(held_out.rows))
     trained.classifier.divide_logits(temperature)
-    expected = apply_temperature(validation.probabilities, temperature)
-    return CalibratedClassifier(temperature, cross_validated, expected, fidelity)
+    calibrated, expected = (
+        calibration.apply_temperature(predictions.probabilities, temperature)
+        for predictions in (held_out, validation)
+    )
+    held_out = replace(held_out, probabilities=calibrated)
+    return CalibratedClassifier(temperature, held_out, expected, fidelity)
 
 
 class OnnxModel:

@@ -27,9 +27,11 @@ class Batches(keras.utils.PyDataset):
 
     Args:
         inputs: the inputs of the model (pictures or features), by row and view.
-        labels: (N,) int64, the class index of each row.
+        truth: (N,) int64, the class index of each row, or (N, classes) bool, whether it has each
+            label.
         class_weights: (classes,) the weight of each class in the loss. For a mixture of two
-            pictures, the weights of their classes are mixed in the same shares.
+            pictures, the weights of their classes are mixed in the same shares. A row with any
+            number of labels has the weight 1.
         batch_size: number of pictures in a batch; the last batch may be smaller.
         seed: seed of the order, the views and the mixtures, which differ from epoch to epoch. If it
             is None, every epoch has the unchanged pictures in their original order.
@@ -39,7 +41,7 @@ class Batches(keras.utils.PyDataset):
     def __init__(
         self,
         inputs: ModelInputs,
-        labels: NDArray[np.int64],
+        truth: NDArray[Any],
         class_weights: NDArray[np.float32],
         batch_size: int,
         seed: int | None = None,
@@ -47,13 +49,22 @@ class Batches(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self._inputs = inputs
-        self.labels = labels
-        self._targets = np.eye(len(class_weights), dtype=np.float32)[labels]
-        self._class_weights = class_weights
+        self.truth = truth
+        if self.is_multi_label:
+            targets, weights = truth, np.ones(len(truth))
+        else:
+            targets, weights = np.eye(len(class_weights))[truth], class_weights[truth]
+        # The weight is the last column, because mixup mixes it in the same shares.
+        self._targets = np.column_stack([targets, weights]).astype(np.float32)
         self._batch_size = batch_size
         self._seed = seed
         self._mixup = mixup
         self.start_epoch(0)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a row may have several labels, or none."""
+        return self.truth.ndim == 2
 
     def start_epoch(self, epoch: int) -> None:
         """Choose the order and the views of an epoch. They depend only on the seed and `epoch`."""
@@ -76,7 +87,7 @@ class Batches(keras.utils.PyDataset):
         if self._seed is not None and self._mixup:
             rng = np.random.default_rng((self._seed, self._epoch, index))
             inputs, targets = mix_up(inputs, targets, self._mixup, rng)
-        return inputs, targets, targets @ self._class_weights
+        return inputs, targets[:, :-1], targets[:, -1]
 
 
 def global_batch_size(batch_size: int, devices: int, pictures: int) -> int:

@@ -36,7 +36,7 @@ class Advice:
 
     def __str__(self) -> str:
         suspects = self.suspects
-        labels = f"{len(suspects.rows)} of {suspects.examined:,} labels may be wrong"
+        labels = f"{len(suspects.rows)} of {suspects.examined:,} pictures may have wrong labels"
         if suspects.reason:
             labels = f"labels were not examined, because {suspects.reason}"
         return f"{labels}. {self.curve.summary}"
@@ -64,17 +64,24 @@ class Advice:
 
 
 def _rows(suspects: Suspects, dataset: Dataset) -> Iterator[dict[str, Any]]:
-    columns = (suspects.rows, suspects.suggested, suspects.label_scores, suspects.suggested_scores)
-    for rank, (row, suggested, label_score, suggested_score) in enumerate(
-        zip(*(column.tolist() for column in columns), strict=True), 1
+    if dataset.is_multi_label:
+        suggestions = [dataset.join_labels(chosen) for chosen in suspects.suggested]
+    else:
+        suggestions = [dataset.classes[label] for label in suspects.suggested]
+    columns = (
+        *(suspects.rows.tolist(), dataset.names(suspects.rows), suggestions),
+        *(suspects.label_scores.tolist(), suspects.suggested_scores.tolist()),
+    )
+    for rank, (row, label, suggested, label_score, suggested_score) in enumerate(
+        zip(*columns, strict=True), 1
     ):
         yield {
             "rank": rank,
             "path": dataset.paths[row],
             "sha256": dataset.digests[row],
             "split": dataset.splits[row],
-            "label": dataset.classes[dataset.labels[row]],
-            "suggested_label": dataset.classes[suggested],
+            "label": label,
+            "suggested_label": suggested,
             "label_score": round(label_score, 4),
             "suggested_score": round(suggested_score, 4),
         }

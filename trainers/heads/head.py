@@ -30,8 +30,8 @@ class Head:
         validation: the result of the head on the validation pictures.
         strength: the value of C, the inverse regularisation strength.
         views: number of views of each picture that the head was trained on.
-        held_out: if the head was trained on the validation pictures, too: the predictions of
-            cross-validation for the pictures that it was trained on.
+        held_out: the predictions of cross-validation for the training and validation pictures, to
+            calibrate a head that is trained on all of them; None if there is no such head.
         history: one row per value of C that was tried.
         cross_validation: the result of such heads in cross-validation; None if there are enough
             validation pictures to select a head without cross-validation.

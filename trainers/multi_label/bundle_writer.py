@@ -1,55 +1,45 @@
 """Writes the bundle of a multi-label classifier: as for single-label models, but for labels.
 
 The differences are the calibration of sigmoids, the thresholds, the metrics and the report. A
-bundle has no reference of drift, no suspects and no learning curve: all are about one class for
-each picture.
+bundle has no reference of drift, which is about one class for each picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.bundle.manifest import CALIBRATION, NOVELTY, Decision
+from service.bundle.manifest import CALIBRATION, MODEL, NOVELTY, Decision
 from service.bundle.reading import Bundle
 from service.bundle.sealing import seal
 from service.engine.onnx_session import providers_for
 from service.engine.predictor import Predictor
-from service.errors import ParityError
-from trainers import hardware
 from trainers.config import TrainingConfig
 from trainers.dataset.dataset import Dataset
 from trainers.dataset.findings import finding
 from trainers.dataset.findings.finding import Finding
 from trainers.dataset.splits import splitting
-from trainers.evaluation.fidelity import ROUNDINGS
-from trainers.evaluation.predictions import Predictions, predict_split, run_model
-from trainers.exporting import thumbnails
+from trainers.evaluation.predictions import predict_split
+from trainers.exporting import export, thumbnails
+from trainers.exporting.bundle_writer import embedder
 from trainers.exporting.formats import Source
 from trainers.exporting.manifest import build_manifest
 from trainers.exporting.model_files import export_model, write_json
-from trainers.multi_label import report, training
-from trainers.multi_label.calibration import (
-    apply_temperature,
-    evaluate_calibration,
-    fit_temperature,
-    true_scores,
-)
+from trainers.exporting.temperature import calibrate
+from trainers.multi_label import calibration, report
 from trainers.multi_label.metrics import AVERAGES, evaluate
 from trainers.multi_label.thresholds import fit_thresholds
-from trainers.multi_label.training import TrainedHead
 from trainers.novelty.embedded_pictures import embed_training_pictures
 from trainers.novelty.measuring import write_novelty
+from trainers.phases.transfer_learning import TrainedClassifier
 from trainers.progress import Progress
 
 
 def write_bundle(
-    trained: TrainedHead,
+    trained: TrainedClassifier,
     dataset: Dataset,
     findings: Sequence[Finding],
     config: TrainingConfig,
@@ -60,17 +50,14 @@ def write_bundle(
 
     The arguments, the result and the errors are those of `exporting.bundle_writer.write_bundle`.
     """
-    classifier, held_out = trained.classifier, trained.held_out
+    classifier, source = trained.classifier, Source(trained.classifier, trained.embedder)
     staging = work / "bundle"
     staging.mkdir()
-    temperature = fit_temperature(held_out.probabilities, dataset.targets[held_out.rows])
-    held_out = replace(
-        held_out, probabilities=apply_temperature(held_out.probabilities, temperature)
-    )
-    held_out_targets = dataset.targets[held_out.rows]
-    thresholds = fit_thresholds(held_out.probabilities, held_out_targets)
-    classifier.divide_logits(temperature)
-    source = Source(classifier, trained.embedder)
+    with progress.step("exporting ONNX"):
+        export.export(source, staging, ["onnx"])
+    calibrated = calibrate(trained, staging / MODEL, dataset, config.device, progress, calibration)
+    held_out_truth = dataset.targets[calibrated.held_out.rows]
+    thresholds = fit_thresholds(calibrated.held_out.probabilities, held_out_truth)
     parity = export_model(source, config.formats, dataset, staging, progress)
     named = dict(zip(dataset.classes, thresholds.astype(float).tolist(), strict=True))
     manifest = build_manifest(classifier, dataset, config, parity).model_copy(
@@ -78,28 +65,31 @@ def write_bundle(
     )
     # When the predictor is created, it checks the golden answers.
     predictor = Predictor(Bundle(staging, manifest), providers=providers_for(config.device))
-    fidelity = _require_faithful(trained.expected, temperature, predictor, dataset, progress)
     validation = predict_split(predictor, dataset, "validation", progress)
+    calibrated.require_same(validation)
+    held_out = calibrated.held_out if trained.is_refitted else validation
     validation = validation.with_probabilities_of(held_out)
     test = predict_split(predictor, dataset, "test", progress)
-    train = embed_training_pictures(dataset, trained.embed)
-    scores = true_scores(held_out.probabilities, held_out_targets)
+    embed = trained.embed or embedder(predictor, dataset, progress)
+    train = embed_training_pictures(dataset, embed)
+    scores = calibration.true_scores(held_out.probabilities, held_out_truth)
     metrics: dict[str, Any] = {
         "test": evaluate(test, dataset, thresholds),
         "validation": evaluate(held_out, dataset, thresholds),
-        "calibration": evaluate_calibration(
+        "calibration": calibration.evaluate_calibration(
             test.probabilities,
             dataset.targets[test.rows],
             thresholds,
             scores,
-            temperature,
+            calibrated.temperature,
             len(held_out.rows),
         ),
         "novelty": write_novelty(staging / NOVELTY, train, (), validation, test, progress),
-        "train": _training_counts(dataset, trained.trained_on),
+        "train": _training_counts(dataset, trained.is_refitted),
         "parity": parity,
-        "fidelity": fidelity,
-        **training.record(trained),
+        "fidelity": calibrated.fidelity,
+        **trained.record(),
+        **trained.advice.record(dataset),
         "left_out": [vars(file) for file in dataset.left_out],
         "findings": finding.summarize(findings),
     }
@@ -111,46 +101,16 @@ def write_bundle(
     write_json(staging / CALIBRATION, {"true_scores": scores})
     write_json(staging / "config.json", config.model_dump(mode="json"))
     splitting.write_csv(dataset, staging / "split.csv")
+    trained.advice.write_csv(staging, dataset)
     finding.write_json(staging / "findings.json", dataset, findings)
     report.write(staging, manifest, metrics, dataset, config)
     return seal(staging, manifest, config.output), metrics
 
 
-def _require_faithful(
-    expected: Predictions,
-    temperature: float,
-    predictor: Predictor,
-    dataset: Dataset,
-    progress: Progress,
-) -> dict[str, Any]:
-    """Check that the exported model gives the probabilities of the head that was trained.
-
-    Args:
-        expected: the predictions of the head without the temperature.
-
-    Returns:
-        For metrics.json: the mean difference of a probability, and the allowed one.
-
-    Raises:
-        ParityError: the probabilities differ more than rounding can explain.
-    """
-    outputs = run_model(predictor, dataset, expected.rows, "comparing with the head", progress)
-    wanted = apply_temperature(expected.probabilities, temperature)
-    difference = float(np.abs(outputs.probabilities - wanted).mean()) if wanted.size else 0.0
-    is_float32 = hardware.device_kind() != "GPU TF32"
-    allowed = ROUNDINGS["float32" if is_float32 else "16 bits"].loss_difference
-    if not difference <= allowed:  # also true for NaN
-        raise ParityError(
-            "no bundle was written, because the exported model differs from the head that was "
-            f"trained: a probability differs by {difference:.2g} on average (allowed: {allowed:g})."
-            " Try --cache-gigabytes 0. Even if that helps, please report this error with the "
-            "plugin's name and the installed versions"
-        )
-    return {"pictures": len(expected.rows), "mean_difference": difference, "allowed": allowed}
-
-
-def _training_counts(dataset: Dataset, rows: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the number of pictures that the head was trained on, in total and per label."""
+def _training_counts(dataset: Dataset, is_refitted: bool) -> dict[str, Any]:
+    """Return the number of pictures that the model was trained on, in total and per label."""
+    splits = ("train", "validation") if is_refitted else ("train",)
+    rows = np.concatenate([dataset.rows(split) for split in splits])
     counts = dict(zip(dataset.classes, dataset.count_classes(rows).tolist(), strict=True))
     return {"n": len(rows), "per_class": {label: {"n": count} for label, count in counts.items()}}
 

@@ -6,6 +6,7 @@ of a label and its absence, so the functions of `trainers.evaluation.calibration
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def evaluate_calibration(
     temperature: float,
     fitted_on: int,
 ) -> dict[str, Any]:
-    """Measure the calibration of the exported model on the test pictures, for metrics.json.
+    """Measure the calibration of the exported model after its training, for metrics.json.
 
     Args:
         test, test_targets: (n, labels) probabilities of the calibrated model, and true labels.
@@ -85,25 +86,47 @@ def evaluate_calibration(
         fitted_on: number of pictures that it was fitted on.
 
     Returns:
-        temperature, fitted_on: the arguments.
-        error, noise_floor, error_before: as for single-label models, but of all labels of all
-            pictures: the score is the probability of a label, and right is a label that is there.
-        bins: as for single-label models; `n` counts labels of pictures.
-        sets: the share of true labels in the sets (`coverage`), averaged over the test pictures
-            that have labels, and the mean number of labels in a set (`mean_size`). None with too
-            few held-out pictures.
+        The result of `measure_calibration` with temperature, fitted_on, and error_before, the
+        expected calibration error without the temperature.
     """
-    hits, flat = test_targets.ravel(), test.ravel()
+    before = apply_temperature(test, 1 / temperature).ravel()
+    confidence = label_sets.DEFAULT_CONFIDENCE
     return {
         "temperature": temperature,
         "fitted_on": fitted_on,
+        "error_before": calibration.calibration_error(before, test_targets.ravel()),
+        **measure_calibration(test, test_targets, thresholds, scores, confidence),
+    }
+
+
+def measure_calibration(
+    test: NDArray[np.float32],
+    targets: NDArray[np.bool_],
+    thresholds: NDArray[np.float32],
+    scores: Sequence[float],
+    confidence: float,
+) -> dict[str, Any]:
+    """Measure the calibration of a model on pictures that it was not trained on.
+
+    Args:
+        test, targets: (n, labels) probabilities and true labels.
+        thresholds, scores: as for `evaluate_calibration`.
+        confidence: the value of GRAFT_CONFIDENCE; 0 = there are no sets.
+
+    Returns:
+        error, noise_floor: as for single-label models, but of all labels of all pictures: the score
+            is the probability of a label, and right is a label that is there.
+        bins: as for single-label models; `n` counts labels of pictures.
+        sets: the share of true labels in the sets (`coverage`), averaged over the test pictures
+            that have labels, and the mean number of labels in a set (`mean_size`). None without
+            sets or test pictures with labels, or with too few held-out pictures.
+    """
+    hits, flat = targets.ravel(), test.ravel()
+    return {
         "error": calibration.calibration_error(flat, hits),
         "noise_floor": calibration.noise_floor(flat),
-        "error_before": calibration.calibration_error(
-            apply_temperature(test, 1 / temperature).ravel(), hits
-        ),
         "bins": calibration.measure_bins(flat, hits),
-        "sets": _evaluate_sets(test, test_targets, thresholds, scores),
+        "sets": _evaluate_sets(test, targets, thresholds, scores, confidence),
     }
 
 
@@ -111,10 +134,10 @@ def _evaluate_sets(
     test: NDArray[np.float32],
     targets: NDArray[np.bool_],
     thresholds: NDArray[np.float32],
-    scores: list[float],
+    scores: Sequence[float],
+    confidence: float,
 ) -> dict[str, float] | None:
-    confidence = label_sets.DEFAULT_CONFIDENCE
-    lowest = label_sets.lowest_score(scores, confidence)
+    lowest = label_sets.lowest_score(scores, confidence) if confidence else None
     has_labels = targets.any(axis=1)
     if lowest is None or not has_labels.any():
         return None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.heads.folds import Fold
 from trainers.heads.head import fit_standardisation
 from trainers.heads.linear import MAX_ITERATIONS, TOLERANCE
 from trainers.resources.blas_threads import one_blas_thread
@@ -59,6 +60,28 @@ def fit_path(
             weights = _minimise(inputs, wanted, weights, strength / views)
         kernel = weights.astype(np.float32)
         yield Regressions(scale, offset, kernel[:-1], kernel[-1])
+
+
+def predict_out_of_fold(
+    embeddings: NDArray[np.float32],
+    targets: NDArray[np.bool_],
+    folds: Sequence[Fold],
+    strengths: Sequence[float],
+) -> NDArray[np.float32]:
+    """Return the probabilities (strengths, n, labels) from the regressions of the other folds.
+
+    The row of a picture that is in no fold is NaN.
+
+    Args:
+        embeddings, targets, strengths: as for `fit_path`; the first view is classified.
+    """
+    probabilities = np.full((len(strengths), *targets.shape), np.nan, np.float32)
+    for fold in folds:
+        path = fit_path(embeddings[fold.train], targets[fold.train], strengths)
+        for index, regressions in enumerate(path):
+            held_out = embeddings[fold.validation, 0]
+            probabilities[index, fold.validation] = regressions.predict(held_out)
+    return probabilities
 
 
 def _minimise(

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.dataset.dataset import Dataset
+from service.engine.classification import join_labels
+from trainers.evaluation.average_precision import average_precisions
 from trainers.evaluation.metrics import MAX_DENSE_CLASSES, MAX_MISTAKES, to_sparse, wilson_interval
-from trainers.evaluation.predictions import Predictions
+from trainers.evaluation.predictions import Pictures, Predictions
+from trainers.evaluation.selection import cross_entropies
 
 RESAMPLES = 200
 """Number of bootstrap samples of the pictures for a confidence interval."""
 AVERAGES = ("macro_f1", "micro_f1", "mean_average_precision")
 
 
+class LabelledPictures(Pictures, Protocol):
+    """Pictures with any number of labels: a `Dataset`, or the pictures of another table.
+
+    Attributes:
+        targets: (N, labels) whether each picture has each label.
+    """
+
+    @property
+    def targets(self) -> NDArray[np.bool_]: ...
+
+
 def evaluate(
-    predictions: Predictions, dataset: Dataset, thresholds: NDArray[np.float32]
+    predictions: Predictions, pictures: LabelledPictures, thresholds: NDArray[np.float32]
 ) -> dict[str, Any]:
     """Return the metrics of predictions, as they are written to metrics.json.
 
@@ -45,12 +58,13 @@ def evaluate(
             wrong label, each joined by |, and the probability of the wrong decision that is the
             most certain (`score`); the highest first, at most MAX_MISTAKES.
     """
-    truth = dataset.targets[predictions.rows]
-    answers = predictions.probabilities >= thresholds
+    truth = pictures.targets[predictions.rows]
+    probabilities = predictions.probabilities
+    answers = probabilities >= thresholds
     right = (answers == truth).all(axis=1)
     count, correct = len(truth), int(right.sum())
     common = Counter(row.tobytes() for row in truth).most_common(1)
-    averages = measure_averages(predictions.probabilities, truth, answers)
+    averages = measure_averages(probabilities, truth, answers)
     matrix = truth.T.astype(np.int64) @ truth
     return {
         "n": count,
@@ -58,29 +72,18 @@ def evaluate(
         "accuracy_interval": wilson_interval(correct, count),
         "majority_share": common[0][1] / count if count else None,
         **averages,
-        "per_class": _per_class(predictions.probabilities, truth, answers, dataset, thresholds),
+        "per_class": _per_class(probabilities, truth, answers, pictures.classes, thresholds),
         "cooccurrence": matrix.tolist() if len(matrix) <= MAX_DENSE_CLASSES else to_sparse(matrix),
-        "log_loss": float(cross_entropies(predictions.probabilities, truth).mean())
-        if truth.size
-        else None,
-        "mistakes": list(_mistakes(predictions, truth, answers, dataset)),
+        "log_loss": float(cross_entropies(probabilities, truth).mean()) if truth.size else None,
+        "mistakes": list(_mistakes(predictions, truth, answers, pictures)),
     }
-
-
-def cross_entropies(
-    probabilities: NDArray[np.float32], targets: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Return the mean binary cross-entropy (n,) of the labels of each picture, in nats."""
-    of_truth = np.where(targets, probabilities, 1 - probabilities).astype(np.float64)
-    losses: NDArray[np.float64] = -np.log(np.clip(of_truth, 1e-7, 1)).mean(axis=1)
-    return losses
 
 
 def _per_class(
     probabilities: NDArray[np.float32],
     truth: NDArray[np.bool_],
     answers: NDArray[np.bool_],
-    dataset: Dataset,
+    classes: tuple[str, ...],
     thresholds: NDArray[np.float32],
 ) -> dict[str, dict[str, Any]]:
     hits, support, answered = (part.sum(axis=0) for part in (truth & answers, truth, answers))
@@ -98,7 +101,7 @@ def _per_class(
             **{name: column[index].item() for name, column in columns.items()},
             "average_precision": float(precisions[index]) if support[index] else None,
         }
-        for index, label in enumerate(dataset.classes)
+        for index, label in enumerate(classes)
     }
 
 
@@ -142,39 +145,20 @@ def _averages(
     return f1[has_pictures].mean(), micro, precisions[has_pictures].mean()
 
 
-def average_precisions(
-    probabilities: NDArray[np.float32], truth: NDArray[np.bool_], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the average precision (labels,), as scikit-learn defines it; 0 without pictures.
-
-    Args:
-        probabilities, truth: (n, labels).
-        weights: (n,) the weight of each picture.
-    """
-    figures = np.zeros(truth.shape[1])
-    for label in range(len(figures) if len(truth) else 0):
-        order = np.argsort(-probabilities[:, label], kind="stable")
-        scores, own = probabilities[order, label], weights[order]
-        hits = own * truth[order, label]
-        last = np.searchsorted(-scores, -scores, side="right") - 1  # of equal scores
-        precision = np.cumsum(hits)[last] / np.maximum(np.cumsum(own)[last], 1e-12)
-        figures[label] = (hits * precision).sum() / max(hits.sum(), 1e-12)
-    return figures
-
-
 def _mistakes(
     predictions: Predictions,
     truth: NDArray[np.bool_],
     answers: NDArray[np.bool_],
-    dataset: Dataset,
+    pictures: LabelledPictures,
 ) -> Iterator[dict[str, Any]]:
+    names = np.array(pictures.classes)
     certainty = np.where(answers, predictions.probabilities, 1 - predictions.probabilities)
     highest = np.where(answers != truth, certainty, 0).max(axis=1, initial=0)
     wrong = np.flatnonzero((answers != truth).any(axis=1))
     for position in wrong[np.argsort(-highest[wrong], kind="stable")][:MAX_MISTAKES]:
         yield {
-            "path": dataset.paths[predictions.rows[position]],
-            "truth": dataset.join_labels(truth[position]),
-            "answer": dataset.join_labels(answers[position]),
+            "path": pictures.paths[predictions.rows[position]],
+            "truth": join_labels(names[truth[position]]),
+            "answer": join_labels(names[answers[position]]),
             "score": round(float(highest[position]), 4),
         }

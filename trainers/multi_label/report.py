@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from trainers.dataset.splits import splitting
 from trainers.evaluation.metrics import to_dense
 from trainers.model_card import card
 from trainers.model_card.markdown import code, code_block, prose
+from trainers.multi_label.metrics import LabelledPictures
 from trainers.reporting import charts, gallery, reliability, tables
+from trainers.reporting.curves import training_curves
 from trainers.reporting.report import templates
 
 MAX_MISTAKES = 24
@@ -57,29 +59,47 @@ def write(
         dataset: the dataset that the model was trained on, with decoded pictures.
     """
     environment = templates(Path(__file__).parent)
-    values = _values(manifest, metrics, config)
     page = environment.get_template("multi_label_report.html").render(
-        values,
-        charts=charts,
+        measured_sections(manifest, metrics, dataset),
+        warnings=list(summary.model_warnings(manifest)),
         counts=splitting.describe(dataset),
-        mistakes=list_mistakes(metrics["test"], dataset),
-        matrix=_cooccurrence(metrics["test"], manifest.classes),
-        reliability=reliability.plot(
-            metrics["calibration"]["bins"], "share of pictures with the label"
-        ),
+        curves=list(training_curves(metrics)),
+        suspects=list_suspects(metrics["suspects"], dataset),
         provenance=list(tables.flatten(manifest.provenance)),
     )
     (folder / REPORT).write_text(page, encoding="utf-8")
     markdown = environment.overlay(autoescape=False)
     markdown.filters |= {"code": code, "prose": prose}
-    text = markdown.get_template("card.md").render(values)
+    text = markdown.get_template("card.md").render(_card(manifest, metrics, config))
     (folder / card.FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
 
-def _values(
-    manifest: Manifest, metrics: Mapping[str, Any], config: TrainingConfig
+def measured_sections(
+    manifest: Manifest, metrics: Mapping[str, Any], pictures: LabelledPictures
 ) -> dict[str, Any]:
-    """Return the values that both templates need."""
+    """Return the values that the template needs, whether a model was just trained or not.
+
+    Args:
+        metrics: `test` and `calibration`, as in metrics.json. The table of labels has the number of
+            training pictures if there is also `train`.
+        pictures: the pictures that were classified.
+    """
+    test, calibration = metrics["test"], metrics["calibration"]
+    return {
+        "manifest": manifest,
+        "metrics": metrics,
+        "test": test,
+        "calibration": calibration,
+        "charts": charts,
+        "rows": tables.per_class(metrics),
+        "mistakes": list_mistakes(test["mistakes"], pictures),
+        "matrix": _cooccurrence(test, manifest.classes),
+        "reliability": reliability.plot(calibration["bins"], "share of pictures with the label"),
+    }
+
+
+def _card(manifest: Manifest, metrics: Mapping[str, Any], config: TrainingConfig) -> dict[str, Any]:
+    """Return the values of the model card."""
     head = card.metadata(manifest, metrics)
     (result,) = head["model-index"][0]["results"]
     f1 = {"type": "f1", "value": metrics["test"]["macro_f1"], "name": "Test macro F1"}
@@ -90,19 +110,40 @@ def _values(
         "test": metrics["test"],
         "calibration": metrics["calibration"],
         "rows": tables.per_class(metrics),
-        "is_drawn": False,
-        "drawn": summary.DRAWN,
         "warnings": list(summary.model_warnings(manifest)),
-        "data": manifest.provenance["data"],
         "head": yaml.safe_dump(head, sort_keys=False, allow_unicode=True),
         "command": code_block(card.command(manifest, config), "sh"),
     }
 
 
-def list_mistakes(test: Mapping[str, Any], dataset: Dataset) -> list[Mistake]:
-    """Return thumbnails of pictures with wrong labels, the most certain mistake first."""
-    shown = test["mistakes"][:MAX_MISTAKES]
-    rows = np.array([dataset.paths.index(mistake["path"]) for mistake in shown], np.int64)
+def list_suspects(recorded: Mapping[str, Any], pictures: LabelledPictures) -> list[Mistake]:
+    """Return thumbnails of pictures whose labels may be wrong, the most suspicious first.
+
+    Args:
+        recorded: `suspects` of metrics.json.
+    """
+    entries = [
+        {
+            "path": suspect["path"],
+            "truth": suspect["label"],
+            "answer": suspect["suggested_label"],
+            "score": suspect["suggested_score"],
+        }
+        for suspect in recorded["pictures"]
+    ]
+    return list_mistakes(entries, pictures)
+
+
+def list_mistakes(
+    recorded: Sequence[Mapping[str, Any]], pictures: LabelledPictures
+) -> list[Mistake]:
+    """Return thumbnails of pictures with wrong labels, at most MAX_MISTAKES, in the given order.
+
+    Args:
+        recorded: `mistakes` of the test, as in metrics.json.
+    """
+    shown = recorded[:MAX_MISTAKES]
+    rows = np.array([pictures.paths.index(mistake["path"]) for mistake in shown], np.int64)
     return [
         Mistake(
             gallery.shrink(image),
@@ -113,7 +154,7 @@ def list_mistakes(test: Mapping[str, Any], dataset: Dataset) -> list[Mistake]:
                 for one, other in (("truth", "answer"), ("answer", "truth"))
             ),
         )
-        for mistake, image in zip(shown, dataset.images[rows], strict=True)
+        for mistake, image in zip(shown, pictures.images[rows], strict=True)
     ]
 
 

@@ -1,58 +1,31 @@
-"""Trains the head of a multi-label model on the embeddings of the frozen backbone."""
+"""Trains multi-label models: heads on the embeddings of the frozen backbone, then fine-tuning.
+
+The phases are those of single-label models; only the heads differ.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from plugins.copying import assign_weights
-from trainers.dataset.dataset import Dataset
 from trainers.evaluation.predictions import Predictions
+from trainers.evaluation.selection import ValidationResult
 from trainers.heads.folds import Fold, split_into_folds
-from trainers.heads.head import build_head
+from trainers.heads.head import Head, build_head
 from trainers.heads.linear import DEFAULT_INVERSE_REGULARISATION, INVERSE_REGULARISATIONS
-from trainers.model.classifier import Classifier, hash_weights
-from trainers.multi_label.linear import Regressions, fit_path
-from trainers.multi_label.metrics import cross_entropies
+from trainers.multi_label.advising import advise
+from trainers.multi_label.linear import Regressions, fit_path, predict_out_of_fold
 from trainers.phases.context import TrainingContext
 from trainers.phases.head_phase import MAX_EMBEDDING_BYTES, draw_sample, extract_embeddings
 from trainers.phases.refitting import MAX_PICTURES
+from trainers.phases.transfer_learning import TrainedClassifier, run_phases
 from trainers.progress import log
 from trainers.resources.time_budget import UNLIMITED, TimeBudget, TimeBudgetSpentError
-
-
-@dataclass(frozen=True)
-class TrainedHead:
-    """The classifier, and how its head was trained.
-
-    Attributes:
-        held_out: the predictions for pictures that the heads in validation were not trained on;
-            empty if no picture could be held out.
-        expected: the predictions of the head for the validation pictures, which the exported model
-            must reproduce.
-        history: for each value of C and number of views, the loss of the held-out pictures.
-        decision: a sentence for the log and the report: which head is used, and why.
-        trained_on: (n,) rows of the pictures that the head was trained on.
-        folds: number of folds of cross-validation; 1 = the validation pictures were held out.
-        embedder: the ONNX model of the embedder; None if the backbone cannot be computed with it.
-        embed: positions (n,) in the training split -> their embeddings (n, D).
-    """
-
-    classifier: Classifier
-    held_out: Predictions
-    expected: Predictions
-    history: list[dict[str, float | None]]
-    decision: str
-    trained_on: NDArray[np.int64]
-    folds: int
-    embedder: onnx.ModelProto | None
-    embed: Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -61,45 +34,89 @@ class _Candidate:
 
     strength: float
     views: int
-    loss: float
+    result: ValidationResult
     probabilities: NDArray[np.float32]
 
 
-def train(context: TrainingContext) -> TrainedHead:
-    """Choose the value of C and the views with the lowest held-out loss, and train the head.
+def train(context: TrainingContext) -> TrainedClassifier:
+    """Train a classifier by `run_phases`, and find labels that may be wrong."""
+    trained, head = run_phases(context, train_head, refit)
+    return replace(trained, advice=advise(context, head.strength))
 
-    With at most MAX_PICTURES training and validation pictures, heads are cross-validated, and the
-    final head is trained on all of them. With more, it is trained on the training pictures, and the
-    validation pictures are held out.
+
+def train_head(context: TrainingContext) -> Head:
+    """Choose the value of C and the views with the lowest held-out loss, and train a head.
+
+    With at most MAX_PICTURES training and validation pictures, heads are cross-validated. With
+    more, the validation pictures are held out. The head is trained on the training pictures.
     """
-    dataset, network = context.dataset, context.network
-    rows = np.sort(np.concatenate([dataset.rows("train"), dataset.rows("validation")]))
-    targets, folds = dataset.targets[rows], _split(context, rows)
+    dataset = context.dataset
+    rows = _rows(context)
+    folds = _split(context, rows)
     embeddings, candidates = _validate_views(context, rows, folds)
-    best = min(candidates, key=lambda candidate: candidate.loss, default=None)
+    best = min(candidates, key=lambda candidate: candidate.result.loss, default=None)
     strength = best.strength if best else DEFAULT_INVERSE_REGULARISATION
     views = best.views if best else 1
-    fitted = folds[0].train if len(folds) == 1 else np.arange(len(rows))
+    is_fitted = np.isin(rows, dataset.rows("train"))
+    model, validation = _fit(context, rows, embeddings[views], is_fitted, strength)
+    history: list[dict[str, float | None]] = [
+        {
+            "C": each.strength,
+            "val_loss": each.result.loss,
+            "val_accuracy": each.result.accuracy,
+        }
+        for each in candidates
+        if each.views == views
+    ]
+    head = Head(model, validation, strength, views, history)
+    if best and len(folds) > 1:
+        is_known = np.isfinite(best.probabilities[:, 0])
+        known = rows[is_known]
+        held_out = Predictions(known, dataset.labels[known], best.probabilities[is_known])
+        head = replace(head, cross_validation=best.result, held_out=held_out)
+    log.info("%s", head)
+    return head
+
+
+def refit(context: TrainingContext, head: Head) -> Head:
+    """Train a cross-validated head once more, on the training and the validation pictures."""
+    if head.held_out is None:
+        return head
+    rows = _rows(context)
+    embeddings = _embed(context, rows, head.views)
+    model, validation = _fit(context, rows, embeddings, np.full(len(rows), True), head.strength)
+    log.info("the head was trained once more, on %d training and validation pictures", len(rows))
+    return replace(head, model=model, validation=validation)
+
+
+def _rows(context: TrainingContext) -> NDArray[np.int64]:
+    """Return the dataset rows of the training and validation pictures, in ascending order."""
+    dataset = context.dataset
+    return np.sort(np.concatenate([dataset.rows("train"), dataset.rows("validation")]))
+
+
+def _fit(
+    context: TrainingContext,
+    rows: NDArray[np.int64],
+    embeddings: NDArray[np.float32],
+    is_fitted: NDArray[np.bool_],
+    strength: float,
+) -> tuple[keras.Model, ValidationResult]:
+    """Fit a head on some rows; return it with its result on the validation pictures.
+
+    Args:
+        rows: (n,) dataset rows.
+        embeddings: (n, views, D) of these rows.
+        is_fitted: (n,) whether the head is trained on each row.
+        strength: the value of C.
+    """
+    targets = context.dataset.targets[rows]
     with context.progress.step("training the head"):
-        (regressions,) = fit_path(embeddings[views][fitted], targets[fitted], (strength,))
-    head = _build_head(regressions, strength * len(fitted))
-    is_held_out = np.isin(np.arange(len(rows)), [row for fold in folds for row in fold.validation])
-    held_out = best.probabilities if best else np.zeros(targets.shape, np.float32)
-    is_expected = np.isin(rows, context.validation_rows)
-    expected = regressions.predict(embeddings[1][is_expected, 0])
-    return TrainedHead(
-        Classifier(
-            network.backbone, network.body, network.embedder, head, hash_weights(network.body)
-        ),
-        _predictions(dataset, rows[is_held_out], held_out[is_held_out]),
-        _predictions(dataset, rows[is_expected], expected),
-        [{"C": each.strength, "views": each.views, "val_loss": each.loss} for each in candidates],
-        _explain(best, strength, views, len(fitted), len(folds)),
-        rows[fitted],
-        len(folds),
-        network.embedding_layers.onnx,
-        lambda positions: _embed(context, dataset.rows("train")[positions], 1)[:, 0],
-    )
+        (regressions,) = fit_path(embeddings[is_fitted], targets[is_fitted], (strength,))
+    is_validation = np.isin(rows, context.validation_rows)
+    probabilities = regressions.predict(embeddings[is_validation, 0])
+    validation = ValidationResult.from_probabilities(probabilities, targets[is_validation])
+    return _build_head(regressions, strength * int(is_fitted.sum())), validation
 
 
 def _validate_views(
@@ -159,60 +176,27 @@ def _validate(
     """Return the held-out predictions for each value of C; nothing without folds."""
     if not folds:
         return []
-    probabilities = np.full((len(INVERSE_REGULARISATIONS), *targets.shape), np.nan, np.float32)
-    for fold in folds:
-        path = fit_path(embeddings[fold.train], targets[fold.train], INVERSE_REGULARISATIONS)
-        for index, regressions in enumerate(path):
-            probabilities[index, fold.validation] = regressions.predict(
-                embeddings[fold.validation, 0]
-            )
+    probabilities = predict_out_of_fold(embeddings, targets, folds, INVERSE_REGULARISATIONS)
     is_known = np.isfinite(probabilities[0, :, 0])
+    is_cross_validated = len(folds) > 1
     return [
         _Candidate(
             strength,
             embeddings.shape[1],
-            float(cross_entropies(predicted[is_known], targets[is_known]).mean()),
+            ValidationResult.from_probabilities(
+                predicted[is_known], targets[is_known], len(folds) * is_cross_validated
+            ),
             predicted,
         )
         for strength, predicted in zip(INVERSE_REGULARISATIONS, probabilities, strict=True)
     ]
 
 
-def _predictions(
-    dataset: Dataset, rows: NDArray[np.int64], probabilities: NDArray[np.float32]
-) -> Predictions:
-    return Predictions(rows, dataset.labels[rows], probabilities)
-
-
 def _build_head(regressions: Regressions, weight: float) -> keras.Model:
     """Build the Keras model of fitted regressions; `weight` is C times the number of pictures."""
     scale, offset, bias = regressions.scale, regressions.offset, regressions.bias
-    head = build_head(scale, offset, len(bias), penalty=0.5 / weight, activation="sigmoid")
+    # Fine-tuning minimises the mean of the labels' losses, but the regressions their sum.
+    penalty = 0.5 / (weight * len(bias))
+    head = build_head(scale, offset, len(bias), penalty, activation="sigmoid")
     assign_weights(head.get_layer("logits"), [regressions.kernel, bias])
     return head
-
-
-def _explain(best: _Candidate | None, strength: float, views: int, count: int, folds: int) -> str:
-    """Say which head is used, and why."""
-    pictures = f"{views} views" if views > 1 else "one view"
-    head = f"logistic regression for each label (C = {strength:g}, {pictures} of each picture)"
-    if best is None:
-        return f"the model is {head}, trained on {count} pictures; no picture could be held out"
-    where = "validation" if folds == 1 else f"cross-validation in {folds} folds"
-    return (
-        f"the model is {head}, trained on {count} pictures: this had the lowest loss in {where} "
-        f"({best.loss:.4f})"
-    )
-
-
-def record(trained: TrainedHead) -> dict[str, Any]:
-    """Return the training as it is written to metrics.json."""
-    return {
-        "phases": {"head": trained.history},
-        "decision": trained.decision,
-        "shipped": {
-            "phase": "head",
-            "best_fine_tuning_epoch": 0,
-            "is_refitted": trained.folds != 1,
-        },
-    }

@@ -99,7 +99,9 @@ class TrainingContext:
 
     @property
     def class_weights(self) -> NDArray[np.float32]:
-        """The weight (classes,) of each class in the loss."""
+        """The weight (classes,) of each class in the loss; 1 if pictures have several labels."""
+        if self.dataset.is_multi_label:
+            return np.ones(len(self.dataset.classes), np.float32)
         return self.dataset.class_weights()
 
     @cached_property

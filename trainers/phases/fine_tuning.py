@@ -23,7 +23,8 @@ from trainers.progress import log
 from trainers.resources import out_of_memory, precision
 
 MIXUP = 0.3
-"""Strength of mixup (`alpha` of `mix_up`). Without mixup, fine-tuning on few pictures overfits."""
+"""Strength of mixup (`alpha` of `mix_up`). Without mixup, fine-tuning on few pictures overfits. But
+networks for several labels are more accurate without it (docs/decisions/training.md)."""
 
 
 def fine_tune(
@@ -51,6 +52,10 @@ def fine_tune(
     mixed_precision = precision.with_policy(trainable, policy)
     model = keras.Model(mixed_precision.input, classifier.head(mixed_precision.output))
     start_weights, statistics = model.get_weights(), moving_statistics(classifier.body)
+    dataset = context.dataset
+    truth = dataset.truth(dataset.rows("train"))
+    validation_truth = dataset.truth(context.validation_rows)
+    mixup = 0.0 if dataset.is_multi_label else MIXUP
     equal_weights = np.ones_like(context.class_weights)
 
     def attempt(batch_size: int) -> FineTuningResult:
@@ -58,8 +63,8 @@ def fine_tune(
             assign_weights(model, start_weights)
         return fit(
             model,
-            Batches(train, context.labels, context.class_weights, batch_size, config.seed, MIXUP),
-            Batches(validation, context.validation_labels, equal_weights, batch_size),
+            Batches(train, truth, context.class_weights, batch_size, config.seed, mixup),
+            Batches(validation, validation_truth, equal_weights, batch_size),
             plan,
             checkpoint,
             context,

@@ -181,6 +181,14 @@ def measure_class_weights(context: TrainingContext) -> ClassWeightEffect | None:
     return None if budget.is_spent() else effect
 
 
+def embed_training_pictures(
+    context: TrainingContext, positions: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Return the embeddings (M, D) of some training pictures, by their positions (M,)."""
+    features = extract_embeddings(context, context.train, 1)
+    return features.read(positions, np.zeros_like(positions))
+
+
 def extract_embeddings(
     context: TrainingContext,
     pictures: AugmentedPictures,

@@ -55,6 +55,8 @@ class Conditions:
     Attributes:
         pictures: number of training pictures.
         classes: number of classes.
+        pictures_per_class: number of training pictures of each class, or with each label, on
+            average.
         validation_pictures: number of validation pictures.
         seconds_left: the remaining time. It is infinite without a time budget, and 0 or negative if
             the time budget is spent.
@@ -62,6 +64,7 @@ class Conditions:
 
     pictures: int
     classes: int
+    pictures_per_class: float
     validation_pictures: int
     seconds_left: float
 
@@ -117,7 +120,7 @@ def _reason_against(
     config: TrainingConfig, mistakes: int, epochs: int, conditions: Conditions
 ) -> str | None:
     do_rules_decide = not is_requested(config)
-    is_few = conditions.pictures < MIN_PICTURES_PER_CLASS * conditions.classes
+    is_few = conditions.pictures_per_class < MIN_PICTURES_PER_CLASS
     reasons = {
         "--strategy features or --fine-tune-epochs 0 was set": (
             config.strategy == "features" or not epochs

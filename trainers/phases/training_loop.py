@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 
@@ -32,7 +33,8 @@ class FineTuningResult:
     Attributes:
         validation: the result on the validation pictures.
         history: one row per epoch, with loss, accuracy, val_loss and val_accuracy. The losses are
-            cross-entropies without regularisation. A figure is None if it was not finite.
+            cross-entropies without regularisation; with several labels, accuracy is the share of
+            pictures whose labels are all right. A figure is None if it was not finite.
         epoch: the epoch whose weights the model has, counted from 1; 0 if no epoch was validated.
     """
 
@@ -60,9 +62,9 @@ def fit(
             optimizer=precision.with_loss_scaling(
                 keras.optimizers.Adam(rate), precision.choose_policy(context.config.precision)
             ),
-            loss="categorical_crossentropy",
+            loss=f"{'binary' if train.is_multi_label else 'categorical'}_crossentropy",
             # The metric `loss` of Keras includes the regularisation.
-            metrics=["accuracy", keras.metrics.CategoricalCrossentropy(name=_LOSS)],
+            metrics=_metrics(train.is_multi_label),
         )
         first_epoch = checkpoint.resume(replica, plan)
     steps_done = first_epoch * len(train)
@@ -97,8 +99,24 @@ def fit(
     if replica is not model:
         assign_weights(model, replica.get_weights())
     probabilities = model.predict(to_tf_dataset(validation), verbose=0)
-    result = ValidationResult.from_probabilities(probabilities, validation.labels)
+    result = ValidationResult.from_probabilities(probabilities, validation.truth)
     return FineTuningResult(result, checkpoint.history, checkpoint.early_stopping.selected_epoch)
+
+
+def _metrics(is_multi_label: bool) -> list[keras.metrics.Metric]:
+    """Return the metrics of an epoch: accuracy, and cross-entropy without regularisation."""
+    if is_multi_label:
+        accuracy = keras.metrics.MeanMetricWrapper(_are_all_labels_right, name="accuracy")
+        return [accuracy, keras.metrics.BinaryCrossentropy(name=_LOSS)]
+    return [
+        keras.metrics.CategoricalAccuracy(name="accuracy"),
+        keras.metrics.CategoricalCrossentropy(name=_LOSS),
+    ]
+
+
+def _are_all_labels_right(targets: Any, probabilities: Any) -> Any:
+    """Whether each label of a picture is on the right side of 0.5."""
+    return keras.ops.all((targets > 0.5) == (probabilities > 0.5), axis=-1)
 
 
 def _record_epoch(

@@ -1,4 +1,8 @@
-"""Runs both phases of transfer learning, and decides which weights are exported."""
+"""Runs both phases of transfer learning, and decides which weights are exported.
+
+`train` trains a classifier that gives each picture one class. For pictures with several labels,
+`trainers.multi_label` calls `run_phases` with heads of its own.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,10 @@ from trainers.resources.time_budget import TimeBudgetSpentError
 
 HEAD_PHASE = "head"
 """The name of the first phase in metrics.json and TensorBoard."""
+
+TrainHead = Callable[[TrainingContext], Head]
+Refit = Callable[[TrainingContext, Head], Head]
+"""Fits a head once more, on the validation pictures, too, if that is possible."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,20 @@ class TrainedClassifier:
         """Whether the head was trained on the validation pictures, too."""
         return self.held_out is not None
 
+    def record(self) -> dict[str, Any]:
+        """Return the training as it is written to metrics.json."""
+        return {
+            "phases": self.history,
+            "plan": self.plan.record(),
+            "decision": self.decision,
+            "selection": self.selection,
+            "shipped": {
+                "phase": self.phase,
+                "best_fine_tuning_epoch": self.epoch,
+                "is_refitted": self.is_refitted,
+            },
+        }
+
 
 def train(context: TrainingContext) -> TrainedClassifier:
     """Train a classifier by `train_phases`, and find out what to do next."""
@@ -90,20 +112,28 @@ def train(context: TrainingContext) -> TrainedClassifier:
 
 
 def train_phases(context: TrainingContext) -> tuple[TrainedClassifier, Head]:
+    """Choose the mirrored views, and run both phases; return the results of `run_phases`."""
+    context, flip = flip_selection.resolve_flip(context)
+    trained, head = run_phases(context, head_phase.train_head, refitting.refit)
+    return replace(trained, selection={**trained.selection, "flip": flip.record()}), head
+
+
+def run_phases(
+    context: TrainingContext, train_head: TrainHead, refit: Refit
+) -> tuple[TrainedClassifier, Head]:
     """Train the head, and then fine-tune if the plan says so.
 
     With --resume, the plan comes from the checkpoint if there is one, otherwise from `make_plan`.
     The fine-tuned weights are used only if `selection.should_replace` returns True. If the backbone
-    is not fine-tuned, a linear head is fitted once more, on the validation pictures, too.
+    is not fine-tuned, the head is fitted once more, on the validation pictures, too.
 
     Returns:
         The classifier, without advice, and the head before it was fitted once more.
     """
-    context, flip = flip_selection.resolve_flip(context)
     # Before the head is trained, so that errors about --tensorboard and --resume come early.
     board, checkpoint = context.board, context.checkpoint()
     resumed_plan = checkpoint.load() if context.config.resume else None
-    head = head_phase.train_head(context)
+    head = train_head(context)
     plan = resumed_plan or make_plan(context.config, head, conditions(context))
     for reason in plan.reasons:
         log.info("%s", reason)
@@ -118,12 +148,12 @@ def train_phases(context: TrainingContext) -> tuple[TrainedClassifier, Head]:
         plan=plan,
         decision=_explain_head(head, plan.reasons[1]),
         selected=SelectedModel(head.description, head.validation, _number_format("float32")),
-        selection={"head": head.selection_result.record(), "flip": flip.record()},
+        selection={"head": head.selection_result.record()},
     )
     if plan.epochs:
         trained = _fine_tune(trained, head, checkpoint, context)
     if trained.phase == HEAD_PHASE:
-        trained = _refit_head(trained, head, context)
+        trained = _use_head(trained, refit(context, head), context)
     return trained, head
 
 
@@ -155,37 +185,28 @@ def _fine_tune(
     return replace(trained, selected=selected, phase=FINE_TUNING)
 
 
-def _refit_head(
+def _use_head(
     trained: TrainedClassifier, head: Head, context: TrainingContext
 ) -> TrainedClassifier:
-    """Train the head on the validation pictures, too, if that is possible."""
-    refitted = refitting.refit(context, head)
+    """Return the classifier with the unchanged backbone and this head."""
     return replace(
         trained,
-        classifier=replace(trained.classifier, head=refitted.model),
-        selected=replace(trained.selected, result=refitted.validation),
-        embed=_reader(context),
+        classifier=replace(trained.classifier, head=head.model),
+        selected=replace(trained.selected, result=head.validation),
+        embed=lambda positions: head_phase.embed_training_pictures(context, positions),
         embedder=context.network.embedding_layers.onnx,
-        held_out=refitted.held_out,
+        held_out=head.held_out,
     )
-
-
-def _reader(context: TrainingContext) -> Callable[[NDArray[np.int64]], NDArray[np.float32]]:
-    """Return a function that reads embeddings of the frozen backbone from the cache."""
-
-    def read(positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        features = head_phase.extract_embeddings(context, context.train, 1)
-        return features.read(positions, np.zeros_like(positions))
-
-    return read
 
 
 def conditions(context: TrainingContext) -> Conditions:
     """Return the facts that the rules for fine-tuning consider."""
+    dataset = context.dataset
     return Conditions(
         pictures=len(context.train),
-        classes=len(context.dataset.classes),
-        validation_pictures=len(context.dataset.rows("validation")),
+        classes=len(dataset.classes),
+        pictures_per_class=float(dataset.count_classes(dataset.rows("train")).mean()),
+        validation_pictures=len(dataset.rows("validation")),
         seconds_left=context.time_budget.seconds_left(),
     )
 
@@ -213,21 +234,9 @@ def _explain_fine_tuning(tuned: FineTuningResult, head: Head, plan: Plan) -> str
             "or not a number; lower the learning rate with --fine-tune-learning-rate (it was "
             f"{plan.learning_rate:g})"
         )
-    count = len(new.losses)
-    is_tuned = selection.should_replace(new, old)
-    if new.mistakes != old.mistakes and is_tuned == (new.mistakes < old.mistakes):
-        verb = "reduced" if is_tuned else "raised"
-        reason = (
-            f"fine-tuning {verb} the number of misclassified validation pictures from "
-            f"{old.mistakes} to {new.mistakes} of {count}"
-        )
-    elif is_tuned:
-        reason = "it is as accurate as the linear head, and its validation loss is not higher"
-    else:
-        reason = "fine-tuning raised the validation loss"
-    chosen = "fine-tuned network" if is_tuned else "linear head"
+    chosen = "fine-tuned network" if selection.should_replace(new, old) else "linear head"
     return (
-        f"the model is the {chosen}: {reason} (validation loss {new.loss:.4f} with fine-tuning, "
-        f"{old.loss:.4f} without; accuracy {new.accuracy:.4f} with, {old.accuracy:.4f} without; "
-        f"head: {head.details})"
+        f"the model is the {chosen}: {selection.explain_choice(new, old)} (validation loss "
+        f"{new.loss:.4f} with fine-tuning, {old.loss:.4f} without; {new.score_name} "
+        f"{new.score:.4f} with, {old.score:.4f} without; head: {head.details})"
     )

@@ -422,7 +422,7 @@ def test_several_lines_of_a_picture_add_up_its_labels(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_no_several_labels(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="--task multi-label needs a table of labels"):
+    with pytest.raises(DataError, match="several labels per picture need a table of labels"):
         scan(touch(tmp_path, "a/1.jpg", "b/2.jpg"), task="multi-label")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from service.bundle.reading import Bundle
 from service.engine.predictor import Predictor
-from tests.trainers.evaluating.conftest import SETTINGS, Choose, MakeBundle
+from tests.trainers.evaluating.conftest import SETTINGS, Choose, ChooseLabels, MakeBundle
 from trainers.dataset.folders.errors import DataError
 from trainers.evaluating.evaluation_set import UNKNOWN, decode_lazily, describe
 
@@ -115,3 +115,35 @@ def test_pictures_are_decoded_as_the_model_gets_them(
     (folder / "red/3.jpg").write_bytes(b"changed")
     with pytest.raises(DataError, match="was changed after the folder was read"):
         chosen.images[np.array([chosen.paths.index("red/3.jpg")])]
+
+
+def test_labels_are_matched_by_name_and_unknown_ones_are_ignored(
+    folder: Path, choose_labels: ChooseLabels
+) -> None:
+    labels = {"red/0.jpg": "green|red", "red/1.jpg": "Blue|red", "green/0.jpg": "Blue"}
+    labels |= {"green/1.jpg": "", "red/2.jpg": "red"}
+    _, chosen = choose_labels(labels, {folder / "red/2.jpg": "train"})
+    rows = dict(zip(chosen.paths, chosen.targets.tolist(), strict=True))
+    assert rows == {
+        "red/0.jpg": [True, True, False],
+        "red/1.jpg": [True, False, False],
+        "green/0.jpg": [False, False, False],
+        "green/1.jpg": [False, False, False],
+    }
+    assert chosen.is_known.all()
+    assert chosen.unknown_classes == {"Blue": 2}
+    _, unknown, absent = describe(chosen)
+    assert unknown == (
+        "`Blue` (2 pictures) is not a label of the model (it has `blue`: rename the label if both "
+        "are the same): it is ignored, so a picture with no other label counts as one without "
+        "labels"
+    )
+    assert absent == (
+        "labels of the model that no picture here has, so an answer with them is wrong: `blue`"
+    )
+
+
+def test_a_table_without_a_label_of_the_model_is_refused(choose_labels: ChooseLabels) -> None:
+    labels = {"red/0.jpg": "RED|scarlet", "red/1.jpg": ""}
+    with pytest.raises(DataError, match=r"has no label of the model.*`RED`.*it has `red`"):
+        choose_labels(labels)

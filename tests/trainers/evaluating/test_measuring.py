@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.trainers.evaluating.conftest import Ask, Draw, MakeBundle
+from tests.trainers.evaluating.conftest import Ask, AskLabels, Draw, MakeBundle
 from trainers.evaluating.classifying import Answers
 from trainers.evaluating.measuring import measure, measure_novelty
 
@@ -102,3 +102,34 @@ def test_pictures_without_an_answer_have_no_novelty(answers: Answers) -> None:
     figures = measure_novelty(replace(answers, novelty=novelty))
     assert figures is not None
     assert figures["test"]["n"] + figures["unknown_classes"]["n"] == 11
+
+
+LABELS = {
+    **{f"red/{number}.jpg": "green|red" for number in range(4)},
+    **{f"green/{number}.jpg": "green" for number in range(3)},
+    **{"green/3.jpg": "", "blue/0.jpg": "blue", "blue/1.jpg": "blue|green|violet"},
+}
+"""The model gets 8 of these 10 pictures right: green/3.jpg and blue/0.jpg are not green."""
+
+
+def test_labels_are_measured_as_after_a_training(folder: Path, ask_labels: AskLabels) -> None:
+    (folder / "red/0.jpg").write_bytes(b"")
+    bundle, answers = ask_labels(LABELS, {folder / "red/1.jpg": "validation"})
+    figures = measure(answers, bundle, 0.9)
+    json.dumps(figures, allow_nan=False)
+    test = figures["test"]
+    assert (test["n"], test["accuracy"]) == (8, 6 / 8)
+    red, green, blue = test["per_class"].values()
+    assert (red["f1"], red["n"], red["threshold"]) == (1, 2, 0.5)
+    assert (blue["precision"], blue["recall"]) == (1, 1)
+    assert (green["n"], green["answered"], green["precision"]) == (6, 8, 6 / 8)
+    assert test["macro_f1"] == pytest.approx((1 + 1 + green["f1"]) / 3)
+    assert test["cooccurrence"] == [[2, 2, 0], [2, 6, 1], [0, 1, 2]]
+    assert [mistake["path"] for mistake in test["mistakes"]] == ["green/3.jpg", "blue/0.jpg"]
+    sets = figures["calibration"]["sets"]
+    assert sets["confidence"] == 0.9
+    assert sets["coverage"] == 1
+    assert measure(answers, bundle, 0)["calibration"]["sets"] is None
+    assert figures["seen"] == 1
+    assert figures["refused"][0]["class"] == "green|red"
+    assert figures["unknown_classes"] == {}

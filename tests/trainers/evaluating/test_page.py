@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from service.bundle.reading import Bundle
-from tests.trainers.evaluating.conftest import Ask, Draw, MakeBundle
+from tests.trainers.evaluating.conftest import Ask, AskLabels, Draw, MakeBundle
 from tests.trainers.reporting.test_report import StrictParser, page_text
 from trainers.evaluating.measuring import measure
 from trainers.evaluating.page import render
@@ -76,3 +76,22 @@ def test_the_novelty_of_unknown_classes_is_explained(
     assert "calls 0.0% of the 8 pictures of its own classes unknown, and 100.0% of the 4" in text
     assert "has the higher novelty in 100.0% of all cases" in text
     assert "violet 4 100.0%" in text
+
+
+def test_the_page_of_labels_has_the_sections_of_their_report(ask_labels: AskLabels) -> None:
+    bundle, answers = ask_labels({"red/0.jpg": "red|green", "green/0.jpg": "", "blue/0.jpg": "red"})
+    answers = replace(answers, novelty=np.full(3, 0.99))
+    html = render(bundle.manifest, measure(answers, bundle, 0.9), answers)
+    text = page_text(html)
+    names = re.findall(r'<section aria-labelledby="(\w+)">', html)
+    assert names == ["labels", "mistakes", "together", "scores", "unknown", "pictures"]
+    assert "macro F1: the mean F1 score of the labels, measured on the 3 test pictures" in text
+    assert "The model was not trained or validated on any" not in text  # there is no record
+    assert "macro F1 of the test at the end of the training –" in text
+    assert "calls 100.0% of the 3 pictures unknown" in text
+    assert "predictions.csv has the answer to every picture" in text
+    assert "training pictures" not in text
+    assert "temperature" not in text
+    parser = StrictParser()
+    parser.feed(html)
+    assert (parser.problems, parser.open_tags) == ([], [])

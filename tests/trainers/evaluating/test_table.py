@@ -11,9 +11,9 @@ from service.engine.classification import Classification
 from service.engine.predictor import Predictor
 from service.errors import UndecodableImage
 from service.scoring.files import ScoredFile
-from tests.trainers.evaluating.conftest import SETTINGS, MakeBundle
+from tests.trainers.evaluating.conftest import SETTINGS, ChooseLabels, MakeBundle
 from trainers.dataset.folders.scan import PictureFile
-from trainers.evaluating.table import COLUMNS, NAME, open_table
+from trainers.evaluating.table import COLUMNS, LABEL_COLUMNS, NAME, open_table
 
 
 def read(folder: Path) -> list[dict[str, str]]:
@@ -48,3 +48,15 @@ def test_a_row_without_an_answer_has_the_error(tmp_path: Path, tiny_bundle: Bund
     (row,) = read(tmp_path)
     assert row["error"] == "undecodable_image: cut short"
     assert {row[name] for name in COLUMNS[2:-1]} == {""}
+
+
+def test_a_row_has_all_labels(tmp_path: Path, choose_labels: ChooseLabels) -> None:
+    bundle, chosen = choose_labels({"red/0.jpg": "red|green"})
+    predictor = Predictor(bundle)
+    classification = Classification(np.array([0.7, 0.6, 0.1], np.float32), np.ones(3, np.float32))
+    with open_table(tmp_path, predictor, SETTINGS) as write:
+        write(chosen.files[0], ScoredFile("a", classification))
+    (row,) = read(tmp_path)
+    assert tuple(row) == LABEL_COLUMNS
+    assert (row["class"], row["label"], row["score"]) == ("green|red", "red", "0.7")
+    assert row["labels"] == "green|red"

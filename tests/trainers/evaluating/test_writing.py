@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.bundle.reading import Bundle
-from tests.trainers.evaluating.conftest import Ask
+from tests.trainers.evaluating.conftest import Ask, AskLabels
 from trainers.evaluating import measuring, page, writing
 from trainers.evaluating.classifying import Answers
 
@@ -103,3 +103,19 @@ def test_the_record_has_the_headline(metrics: dict[str, Any]) -> None:
     assert record["model"].startswith("tiny:")
     assert (record["accuracy"], record["pictures"]) == (1, 12)
     assert (record["seen"], record["refused"], record["unknown"]) == (0, 0, 0)
+
+
+def test_figures_of_labels_are_logged_and_recorded(
+    ask_labels: AskLabels, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle, answers = ask_labels({"red/0.jpg": "red|green", "blue/0.jpg": "blue"})
+    metrics = measuring.measure(answers, bundle, 0.9)
+    with caplog.at_level(logging.INFO, "graft"):
+        writing.log_figures(bundle.manifest, {**metrics, "novelty": None})
+    assert caplog.messages[0].startswith(
+        "macro F1 0.8889, micro F1 0.8571, mean average precision 1.0000, accuracy 0.5000 (all "
+        "labels of a picture right) on 2 pictures (95% confidence interval"
+    )
+    record = writing.record(Path("page.html"), metrics)
+    assert record["accuracy"] == 0.5
+    assert record["macro_f1"] == pytest.approx(8 / 9)

@@ -11,7 +11,6 @@ import pytest
 
 from service.errors import ParityError
 from trainers.evaluation.fidelity import ROUNDINGS, SelectedModel, require_faithful
-from trainers.evaluation.predictions import Predictions
 from trainers.evaluation.selection import ValidationResult
 from trainers.exporting import bundle_writer
 from trainers.phases import fine_tuning, transfer_learning
@@ -23,15 +22,10 @@ Start = Callable[..., TrainingContext]
 LOSSES = np.linspace(0.1, 0.9, 100)
 
 
-def answers(losses: object, wrong: int = 10) -> Predictions:
-    """Predictions for pictures with these losses; the last `wrong` answers are wrong."""
+def answers(losses: object, wrong: int = 10) -> ValidationResult:
+    """The result on pictures with these losses; the last `wrong` answers are wrong."""
     losses = np.asarray(losses)
-    count = len(losses)
-    labels, predicted = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    predicted[count - wrong :] = 1
-    predictions = Predictions(np.arange(count), labels, np.zeros((count, 2), np.float32))
-    vars(predictions).update(predicted=predicted, losses=losses)  # independent of each other
-    return predictions
+    return ValidationResult(losses, np.arange(len(losses)) < len(losses) - wrong)
 
 
 def selected(computed_in: str = "float32") -> SelectedModel:
@@ -62,11 +56,11 @@ def test_rounding_passes_and_more_does_not(computed_in: str) -> None:
 
 
 def test_changed_answers_count_even_if_the_accuracy_is_equal() -> None:
-    predictions = answers(LOSSES + 2e-5)
-    predictions.predicted[[0, 1, 98, 99]] = [1, 1, 0, 0]
-    assert predictions.accuracy == selected().result.accuracy
+    exported = answers(LOSSES + 2e-5)
+    exported.hits[[0, 1, 98, 99]] = [False, False, True, True]
+    assert exported.accuracy == selected().result.accuracy
     with pytest.raises(ParityError, match=r"classifies correctly: 4 \(allowed: 1\)"):
-        require_faithful(selected(), predictions)
+        require_faithful(selected(), exported)
 
 
 def test_ties_between_classes_may_change_by_rounding() -> None:

@@ -6,6 +6,7 @@ import pytest
 from trainers.evaluation.selection import (
     ValidationResult,
     cross_entropies,
+    explain_choice,
     is_clearly_lower,
     should_replace,
 )
@@ -98,3 +99,48 @@ def test_the_result_of_folds_has_the_pictures_of_all() -> None:
 def test_cross_entropies_are_bounded() -> None:
     losses = cross_entropies(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 1]))
     np.testing.assert_allclose(losses, [np.log(2), 7 * np.log(10)])
+
+
+TARGETS = np.array([[1, 1], [1, 0], [0, 1], [0, 0]], np.bool_)
+RANKED = np.array([[0.9, 0.9], [0.8, 0.2], [0.1, 0.6], [0.2, 0.1]])
+"""Probabilities that rank all pictures with a label first."""
+
+
+def test_with_several_labels_the_loss_is_the_mean_of_the_labels() -> None:
+    losses = cross_entropies(np.array([[0.5, 0.25], [0.0, 1.0]]), TARGETS[[1, 2]])
+    np.testing.assert_allclose(losses, [-(np.log(0.5) + np.log(0.75)) / 2, 0], atol=1e-6)
+
+
+def test_with_several_labels_a_hit_has_all_of_them() -> None:
+    result = ValidationResult.from_probabilities(RANKED, TARGETS, folds=5)
+    assert result.hits.all()
+    assert (result.folds, result.score, result.score_name) == (5, 1, "mean average precision")
+    wrong = RANKED.copy()
+    wrong[0, 1] = 0.5  # not above 0.5, but still before all pictures without the label
+    result = ValidationResult.from_probabilities(wrong, TARGETS)
+    assert (result.hits.tolist(), result.score) == ([False, True, True, True], 1)
+    assert result.record()["mean_average_precision"] == 1
+    assert "mean average precision 1.0000" in str(result)
+
+
+def test_with_several_labels_the_better_ranking_replaces() -> None:
+    """The number of hits does not decide: their threshold of 0.5 is not that of the answers."""
+    ranked = ValidationResult.from_probabilities(0.6 * RANKED, TARGETS)
+    worse = RANKED.copy()
+    worse[3, 0] = 0.85  # a picture without the label comes before one with it
+    confused = ValidationResult.from_probabilities(worse, TARGETS)
+    assert ranked.mistakes > confused.mistakes
+    assert should_replace(ranked, confused)
+    assert not should_replace(confused, ranked)
+    assert explain_choice(ranked, confused) == (
+        "fine-tuning raised the mean average precision of the 4 validation pictures from 0.9167 "
+        "to 1.0000"
+    )
+    assert "reduced the mean average precision" in explain_choice(confused, ranked)
+
+
+def test_with_several_labels_a_clearly_higher_loss_does_not_replace() -> None:
+    old = ValidationResult.from_probabilities(RANKED, TARGETS)
+    unsure = ValidationResult.from_probabilities(0.1 * RANKED, TARGETS)
+    assert not should_replace(unsure, old)
+    assert explain_choice(unsure, old) == "fine-tuning raised the validation loss"

@@ -10,6 +10,7 @@ import pytest
 
 from service.engine.predictor import Predictor
 from service.errors import ParityError
+from trainers.evaluation import calibration
 from trainers.evaluation.calibration import apply_temperature, fit_temperature
 from trainers.evaluation.predictions import Predictions, predict_split
 from trainers.exporting import bundle_writer, temperature
@@ -40,7 +41,7 @@ def test_the_exported_model_has_the_temperature(
     trained = train_on_training_pictures_only(context, monkeypatch)
     images = context.dataset.images[np.arange(8)]
     before = Source(trained.classifier).predict(images)
-    monkeypatch.setattr(temperature, "fit_temperature", lambda *_: 2.5)
+    monkeypatch.setattr(calibration, "fit_temperature", lambda *_: 2.5)
     work = tmp_path / "work"
     for folder in (work, context.config.output):
         folder.mkdir()
@@ -66,7 +67,7 @@ def test_the_temperature_is_fitted_on_the_validation_pictures(
     export(Source(trained.classifier), tmp_path, ["onnx"])
     path = tmp_path / "model.onnx"
     calibrated = temperature.calibrate(trained, path, context.dataset, "cpu", silent)
-    assert calibrated.cross_validated is None
+    np.testing.assert_array_equal(calibrated.held_out.probabilities, calibrated.expected)
     fitted = fit_temperature(before, context.dataset.labels[rows])
     assert calibrated.temperature == pytest.approx(fitted, rel=1e-3)
     after = Source(trained.classifier).predict(context.dataset.images[rows])
@@ -91,9 +92,8 @@ def test_cross_validation_calibrates_a_head_that_was_trained_on_the_validation_p
     calibrated = temperature.calibrate(trained, path, context.dataset, "cpu", silent)
     fitted = fit_temperature(held_out.probabilities, held_out.labels)
     assert calibrated.temperature == fitted
-    assert calibrated.cross_validated is not None
     expected = apply_temperature(held_out.probabilities, fitted)
-    np.testing.assert_array_equal(calibrated.cross_validated.probabilities, expected)
+    np.testing.assert_array_equal(calibrated.held_out.probabilities, expected)
 
 
 def test_metrics_novelty_and_drift_come_from_cross_validation(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,8 +94,29 @@ def test_without_results_the_reason_is_recorded(dataset: Dataset, tmp_path: Path
 
 
 def test_the_log_has_one_line() -> None:
-    assert str(Advice(all_suspects(), CURVE)) == "150 of 150 labels may be wrong. A sentence."
+    assert (
+        str(Advice(all_suspects(), CURVE))
+        == "150 of 150 pictures may have wrong labels. A sentence."
+    )
     assert str(Advice.unknown("it rains")) == (
         "labels were not examined, because it rains. What more pictures would bring is unknown, "
         "because it rains."
     )
+
+
+def test_all_labels_of_a_suspect_are_listed(dataset: Dataset, tmp_path: Path) -> None:
+    targets = np.zeros((COUNT, 2), np.bool_)
+    targets[3] = True
+    suspects = Suspects(
+        COUNT,
+        np.array([3, 4]),
+        np.array([[True, False], [False, True]]),
+        np.array([0.1, 0.2], np.float32),
+        np.array([0.9, 0.8], np.float32),
+    )
+    Advice(suspects, CURVE).write_csv(tmp_path, replace(dataset, targets=targets))
+    rows = read(tmp_path / "suspects.csv")
+    assert [(row["label"], row["suggested_label"]) for row in rows] == [
+        ("cat|dog", "cat"),
+        ("", "dog"),
+    ]

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trainers.guidance.label_errors import MIN_ACCURACY, count_label_errors, find_suspects
+from trainers.guidance.label_errors import (
+    MIN_ACCURACY,
+    MIN_LABELLED,
+    count_label_errors,
+    find_suspects,
+    find_wrong_labels,
+)
 
 LABELS = np.arange(200) % 4
 ROWS = np.arange(200) + 1000
@@ -65,3 +71,48 @@ def test_labels_are_wrong_if_another_class_is_at_least_as_probable_as_usual() ->
     assert count_label_errors(probabilities, labels) == 1
     without_class = np.array([0, 0, 0])  # a class without labels has no threshold
     assert count_label_errors(probabilities, without_class) == 0
+
+
+def unsure(targets: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Probabilities of heads that get all labels right, each more or less surely."""
+    distance = np.random.default_rng(3).uniform(0, 0.4, targets.shape)
+    return np.where(targets, 1 - distance, distance).astype(np.float32)
+
+
+def test_labels_that_are_missing_or_wrong_are_suspects() -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.random((200, 3)) < [0.5, 0.3, 0.02]
+    changed = rng.choice(200, 12, replace=False)
+    targets = truth.copy()
+    targets[changed, changed % 2] ^= True
+    found = find_wrong_labels(unsure(truth), targets, ROWS)
+    assert set(found.rows) <= set(ROWS[changed])
+    assert len(found.rows) >= 6  # as many as are above the mean probability
+    np.testing.assert_array_equal(found.suggested, truth[found.rows - 1000])
+    assert (np.diff(found.label_scores) >= 0).all()
+    np.testing.assert_allclose(found.label_scores + found.suggested_scores, 1)
+    assert (found.examined, found.reason) == (200, "")
+
+
+def test_rare_labels_and_pictures_without_an_answer_are_not_examined() -> None:
+    targets = np.zeros((200, 2), np.bool_)
+    targets[: MIN_LABELLED - 1, 0] = targets[:100, 1] = True
+    probabilities = unsure(targets)
+    probabilities[150, 0] = 1  # the label is rare
+    probabilities[160, 1] = 1
+    probabilities[161:] = np.nan
+    found = find_wrong_labels(probabilities, targets, ROWS)
+    assert (found.rows.tolist(), found.examined) == ([1160], 161)
+    rare = find_wrong_labels(probabilities[:, :1], targets[:, :1], ROWS)
+    assert len(rare.rows) == rare.examined == 0
+    assert rare.reason.startswith("no label has 10 pictures or more, and an F1 score of 0.8")
+
+
+def test_a_label_that_heads_do_not_recognise_is_not_examined() -> None:
+    targets = np.zeros((200, 2), np.bool_)
+    targets[:20, 0] = targets[:100, 1] = True
+    probabilities = unsure(targets)
+    probabilities[7:20, 0] = 0.1  # most pictures with the label, but 93% of all are right
+    probabilities[110, 1] = 0.99
+    found = find_wrong_labels(probabilities, targets, ROWS)
+    assert found.rows.tolist() == [1110]

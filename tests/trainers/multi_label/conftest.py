@@ -32,7 +32,7 @@ def draw_table(scene: Scene) -> DrawTable:
     """Draw pictures with labels.csv: draw_table(folder, 200) -> the path of the table."""
 
     def draw_table(folder: Path, count: int) -> Path:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         rows = [("path", "label")]
         for number in range(count):
             rng = np.random.default_rng(number)
@@ -56,12 +56,16 @@ def draw_table(scene: Scene) -> DrawTable:
 
 
 @pytest.fixture
-def context(tmp_path: Path, draw_table: DrawTable, cache: Cache) -> TrainingContext:
-    """A run of the tiny backbone on 60 pictures."""
-    table = draw_table(tmp_path / "pictures", 60)
-    dataset = load_dataset(scanning.scan(table, task="multi-label"), cache)
-    dataset = decoding.decode_lazily(splitting.split(dataset, 0), 32, cache)
-    options = {"plugin": "tiny", "weights": "none", "output": tmp_path / "out"}
-    config = TrainingConfig(task="multi-label", **options)
-    network = Network(resolve("tiny"), "none", 32, 0)
-    return TrainingContext(config, network, dataset, cache, Progress(is_quiet=True))
+def start(tmp_path: Path, draw_table: DrawTable, cache: Cache) -> Callable[..., TrainingContext]:
+    """Prepare a run of the tiny backbone: start(pictures=60, fine_tune_epochs=3)."""
+
+    def start(pictures: int = 60, **options: object) -> TrainingContext:
+        table = draw_table(tmp_path / "pictures", pictures)
+        dataset = load_dataset(scanning.scan(table, task="multi-label"), cache)
+        dataset = decoding.decode_lazily(splitting.split(dataset, 0), 32, cache)
+        options = {"output": tmp_path / "out", "batch_size": 8, "weights": "none", **options}
+        config = TrainingConfig(plugin="tiny", task="multi-label", **options)
+        network = Network(resolve("tiny"), "none", 32, 0)
+        return TrainingContext(config, network, dataset, cache, Progress(is_quiet=True))
+
+    return start

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from trainers.multi_label.linear import fit_path, sigmoid
+from trainers.heads.folds import Fold
+from trainers.multi_label.linear import fit_path, predict_out_of_fold, sigmoid
 
 RNG = np.random.default_rng(0)
 EMBEDDINGS = RNG.normal(3, 2, (80, 1, 6)).astype(np.float32)
@@ -36,3 +37,12 @@ def test_copies_of_all_views_do_not_change_the_result() -> None:
 
 def test_a_large_logit_has_no_overflow() -> None:
     assert sigmoid(np.array([-1000.0, 0.0, 1000.0])).tolist() == pytest.approx([0, 0.5, 1])
+
+
+def test_each_fold_is_predicted_by_the_others() -> None:
+    folds = [Fold(np.arange(40, 80), np.arange(40)), Fold(np.arange(40), np.arange(40, 70))]
+    path = predict_out_of_fold(EMBEDDINGS, TARGETS, folds, (0.01, 0.1))
+    *_, fitted = fit_path(EMBEDDINGS[40:], TARGETS[40:], (0.01, 0.1))
+    np.testing.assert_allclose(path[1, :40], fitted.predict(EMBEDDINGS[:40, 0]))
+    assert np.isfinite(path[:, :70]).all()
+    assert np.isnan(path[:, 70:]).all()

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
 from trainers.evaluation.predictions import Predictions
-from trainers.multi_label.metrics import average_precisions, cross_entropies, evaluate
+from trainers.multi_label.metrics import evaluate
 
 RNG = np.random.default_rng(0)
 TARGETS = RNG.random((50, 3)) < [0.5, 0.3, 0.1]
@@ -67,15 +67,3 @@ def test_figures_without_labels_are_none(count: int) -> None:
     assert (figures["macro_f1"], figures["mean_average_precision_interval"]) == (None, None)
     assert figures["accuracy"] == (1.0 if count else None)
     assert (figures["log_loss"] is None) == (count == 0)
-
-
-def test_a_weight_counts_as_copies_of_a_picture() -> None:
-    weights = RNG.integers(0, 3, len(TARGETS))
-    copies = np.repeat(np.arange(len(TARGETS)), weights)
-    expected = average_precisions(PROBABILITIES[copies], TARGETS[copies], np.ones(len(copies)))
-    assert average_precisions(PROBABILITIES, TARGETS, weights) == pytest.approx(expected)
-
-
-def test_cross_entropy_is_the_mean_of_the_labels() -> None:
-    given, truth = np.array([[0.5, 0.25]], np.float32), np.array([[True, False]])
-    assert cross_entropies(given, truth) == pytest.approx([-(np.log(0.5) + np.log(0.75)) / 2])

@@ -10,7 +10,14 @@ from trainers.evaluation.selection import ValidationResult
 from trainers.heads.head import Head
 from trainers.phases.plan import Conditions, Plan, make_plan
 
-MANY = Conditions(pictures=700, classes=5, validation_pictures=150, seconds_left=math.inf)
+
+def conditions(
+    pictures: int, pictures_per_class: float = 140, seconds_left: float = math.inf
+) -> Conditions:
+    return Conditions(pictures, 5, pictures_per_class, 150, seconds_left)
+
+
+MANY = conditions(700)
 
 
 def head(accuracy: float = 0.9) -> Head:
@@ -29,29 +36,29 @@ def test_reasons_are_three_lines() -> None:
 
 
 def test_fine_tuning_follows_with_enough_pictures_and_mistakes() -> None:
-    assert plan(Conditions(300, 5, 60, math.inf)).epochs > 0
+    assert plan(conditions(300, 60)).epochs > 0
     chosen = plan()
     assert chosen.epochs > 0
     assert "the head gets 15 of 150 validation pictures wrong" in chosen.reasons[1]
 
 
 @pytest.mark.parametrize(
-    ("conditions", "accuracy", "reason"),
+    ("given", "accuracy", "reason"),
     [
-        (Conditions(299, 5, 60, math.inf), 0.8, "fewer than 60 training pictures per class"),
+        (conditions(299, 59.8), 0.8, "fewer than 60 training pictures per class"),
         (MANY, 1.0, "no mistake"),
-        (Conditions(700, 5, 150, -1.0), 0.9, "time budget was spent"),
+        (conditions(700, seconds_left=-1.0), 0.9, "time budget was spent"),
     ],
 )
 def test_the_head_is_used_if_fine_tuning_cannot_gain(
-    conditions: Conditions, accuracy: float, reason: str
+    given: Conditions, accuracy: float, reason: str
 ) -> None:
-    chosen = plan(conditions, accuracy)
+    chosen = plan(given, accuracy)
     assert chosen.epochs == 0
     assert reason in chosen.reasons[1]
-    is_late = conditions.seconds_left < 0
+    is_late = given.seconds_left < 0
     for option in ({"strategy": "fine-tune"}, {"fine_tune_layers": 2}, {"fine_tune_epochs": 3}):
-        assert (plan(conditions, accuracy, **option).epochs == 0) == is_late
+        assert (plan(given, accuracy, **option).epochs == 0) == is_late
 
 
 @pytest.mark.parametrize("options", [{"strategy": "features"}, {"fine_tune_epochs": 0}])
@@ -81,5 +88,5 @@ def test_an_option_of_fine_tuning_requests_it(options: dict[str, object]) -> Non
 
 def test_many_pictures_need_fewer_epochs() -> None:
     counts = (700, 5_000, 10_000, 100_000)
-    epochs = [plan(Conditions(count, 5, 150, math.inf)).epochs for count in counts]
+    epochs = [plan(conditions(count)).epochs for count in counts]
     assert epochs == [10, 10, 5, 3]

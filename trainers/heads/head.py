@@ -88,16 +88,16 @@ def fit_standardisation(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the scale (D,) and the offset (D,) that standardise embeddings (n, views, D).
 
-    Each column of `embeddings * scale + offset` has mean 0 and standard deviation 1. A constant
-    column becomes 0.
+    In `embeddings * scale + offset`, each column has mean 0, and the mean variance of all columns
+    is 1. All columns have the same scale. If each had a variance of 1, columns that hardly vary
+    would count as much as others, and a head that is trained on few pictures would learn noise.
     """
     rows = embeddings.reshape(-1, embeddings.shape[-1])
     mean = rows.mean(axis=0, dtype=np.float64)
     blocks = np.array_split(rows, 1 + len(rows) // 4096)  # avoids a float64 copy of all rows
-    variance = sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(rows)
-    deviation = np.sqrt(variance)
-    # No lower limit except 0: the deviations are tiny if the weights of the backbone are random.
-    scale = 1 / np.where(deviation > 0, deviation, 1)
+    deviation = np.sqrt(sum(np.square(block - mean).sum() for block in blocks) / rows.size)
+    # No lower limit except 0: the deviation is tiny if the weights of the backbone are random.
+    scale = np.full(len(mean), 1 / deviation if deviation > 0 else 1.0)
     offset = -mean * scale
     return scale.astype(np.float32), offset.astype(np.float32)
 

@@ -30,11 +30,14 @@ def test_an_untrained_head_gives_all_classes_the_same_probability() -> None:
 
 @pytest.mark.parametrize("size", [1e-20, 1.0, 1e6])
 def test_embeddings_of_any_size_are_standardised(size: float) -> None:
-    embeddings = (RNG.normal(3, 2, (250, 2, 4)) * size).astype(np.float32)
+    deviations = np.array([0.1, 1, 2, 4])
+    embeddings = (RNG.normal(3, deviations, (250, 2, 4)) * size).astype(np.float32)
     scale, offset = fit_standardisation(embeddings)
     standardised = embeddings.reshape(-1, 4) * scale + offset
     np.testing.assert_allclose(standardised.mean(axis=0), 0, atol=1e-4)
-    np.testing.assert_allclose(standardised.std(axis=0), 1, rtol=1e-4)
+    np.testing.assert_allclose(standardised.var(axis=0).mean(), 1, rtol=1e-4)
+    ratios = standardised.std(axis=0) / embeddings.reshape(-1, 4).std(axis=0)
+    np.testing.assert_allclose(ratios, ratios[0], rtol=1e-4)
 
 
 def test_a_constant_feature_gives_finite_values() -> None:

@@ -69,8 +69,8 @@ def _make_classifier(trial: Trial) -> Classifier:
 
     Its head scales embeddings to a norm of about 1. The head of training runs does not suit this
     check, for two reasons. Before training, it gives equal probabilities for every picture, so a
-    wrong export would not be noticed. And it standardises embeddings, which magnifies rounding
-    errors if a random network hardly distinguishes pictures.
+    wrong export would not be noticed. And it scales features up that hardly vary, which magnifies
+    rounding errors if a random network hardly distinguishes pictures.
     """
     import keras
 
@@ -81,7 +81,7 @@ def _make_classifier(trial: Trial) -> Classifier:
     length = float((embeddings**2).sum(axis=1).mean()) ** 0.5
     embedding = keras.Input(embeddings.shape[1:])
     initializer = keras.initializers.RandomNormal(stddev=1.0, seed=0)
-    scaled = keras.layers.Rescaling(1 / length, name="standardise")(embedding)
+    scaled = keras.layers.Rescaling(1 / length, name="scaling")(embedding)
     logits = keras.layers.Dense(2, kernel_initializer=initializer, name="logits")(scaled)
     probabilities = keras.layers.Softmax(name="probabilities")(logits)
     head = keras.Model(embedding, probabilities)

@@ -1,4 +1,4 @@
-"""The head of a classifier: the layers that standardise embeddings and classify them."""
+"""The head of a classifier: the layers that scale embeddings and classify them."""
 
 from __future__ import annotations
 
@@ -83,21 +83,24 @@ def select_lowest_loss(heads: Sequence[Head]) -> Head:
     return min(heads, key=lambda head: head.selection_result.loss)
 
 
-def fit_standardisation(
+def fit_scaling(
     embeddings: NDArray[np.float32],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the scale (D,) and the offset (D,) that standardise embeddings (n, views, D).
+    """Return the scale (D,) and the offset (D,) of Pareto scaling for embeddings (n, views, D).
 
-    In `embeddings * scale + offset`, each column has mean 0, and the mean variance of all columns
-    is 1. All columns have the same scale. If each had a variance of 1, columns that hardly vary
-    would count as much as others, and a head that is trained on few pictures would learn noise.
+    In `embeddings * scale + offset`, each feature has mean 0, and the variances of all features
+    have a mean of 1. Each feature was divided by the square root of its standard deviation. After a
+    division by the deviation itself, features that hardly vary would count as much as others, and a
+    head that is trained on few pictures would learn their noise. A constant feature becomes 0.
+    Source: van den Berg et al. 2006, https://doi.org/10.1186/1471-2164-7-142.
     """
     rows = embeddings.reshape(-1, embeddings.shape[-1])
     mean = rows.mean(axis=0, dtype=np.float64)
     blocks = np.array_split(rows, 1 + len(rows) // 4096)  # avoids a float64 copy of all rows
-    deviation = np.sqrt(sum(np.square(block - mean).sum() for block in blocks) / rows.size)
-    # No lower limit except 0: the deviation is tiny if the weights of the backbone are random.
-    scale = np.full(len(mean), 1 / deviation if deviation > 0 else 1.0)
+    variance = sum(np.square(block - mean).sum(axis=0) for block in blocks) / len(rows)
+    deviation = np.sqrt(variance)
+    # No lower limit except 0: the deviations are tiny if the weights of the backbone are random.
+    scale = 1 / np.sqrt(np.where(deviation > 0, deviation * deviation.mean(), 1))
     offset = -mean * scale
     return scale.astype(np.float32), offset.astype(np.float32)
 
@@ -114,7 +117,7 @@ def build_head(
     Before training, the head gives all classes the same probability.
 
     Args:
-        scale, offset: (D,) the standardisation. The model contains them as constants.
+        scale, offset: (D,) the scaling. The model contains them as constants.
         classes: number of classes.
         penalty: factor of the L2 regularisation in fine-tuning. The factor 1 / (2 C n) has the
             same effect as the inverse regularisation strength C of logistic regression on n
@@ -124,7 +127,7 @@ def build_head(
     """
     layers = keras.layers
     embedding = keras.Input((len(scale),), name="embedding")
-    values = layers.Dropout(DROPOUT)(layers.Rescaling(scale, offset, name="standardise")(embedding))
+    values = layers.Dropout(DROPOUT)(layers.Rescaling(scale, offset, name="scaling")(embedding))
     logits = layers.Dense(
         classes,
         kernel_initializer="zeros",

@@ -1,4 +1,4 @@
-"""The linear head: logistic regression on standardised embeddings, with the best value of C.
+"""The linear head: logistic regression on scaled embeddings, with the best value of C.
 
 C is the inverse regularisation strength, as in scikit-learn.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from plugins.copying import assign_weights
 from trainers.evaluation.selection import ValidationResult
 from trainers.heads.examples import Examples, Pool
-from trainers.heads.head import Head, HistoryRow, build_head, fit_standardisation, softmax, validate
+from trainers.heads.head import Head, HistoryRow, build_head, fit_scaling, softmax, validate
 from trainers.resources.blas_threads import one_blas_thread
 from trainers.resources.time_budget import UNLIMITED, TimeBudget
 
@@ -122,7 +122,7 @@ class _Path:
     """The regularisation path: the weights of logistic regression for each value of C.
 
     Attributes:
-        scale, offset: (D,) the standardisation of the embeddings.
+        scale, offset: (D,) the scaling of the embeddings.
         weights: kernel (D, classes) and bias (classes,) for each value of C that was fitted.
     """
 
@@ -152,7 +152,7 @@ def _fit_path(
     from sklearn.linear_model import LogisticRegression
 
     _, views, width = examples.train.shape
-    scale, offset = fit_standardisation(examples.train)
+    scale, offset = fit_scaling(examples.train)
     train = examples.train.reshape(-1, width) * scale
     train += offset
     labels, weights = np.repeat(examples.labels, views), np.repeat(examples.weights, views)

@@ -83,7 +83,7 @@ def _find_feature_maps(model: onnx.ModelProto) -> tuple[str, bool]:
 
 
 def _scaled_kernel(head: keras.Model) -> NDArray[np.float32]:
-    """Return the kernel (D, classes) of a head for embeddings that are not standardised."""
+    """Return the kernel (D, classes) of a head for embeddings that are not scaled."""
     kernel = np.asarray(head.get_layer("logits").kernel)
-    scale = head.get_layer("standardise").scale  # (D,) or a number
+    scale = head.get_layer("scaling").scale  # (D,) or a number
     return kernel * np.asarray(scale, np.float32).reshape(-1, 1)

@@ -24,11 +24,11 @@ def join(embedder: onnx.ModelProto, head: keras.Model) -> onnx.ModelProto:
     Returns:
         A model with the outputs `probabilities` (batch, classes) and `embedding`.
     """
-    standardise, logits = head.get_layer("standardise"), head.get_layer("logits")
+    scaling, logits = head.get_layer("scaling"), head.get_layer("logits")
     kernel, bias = logits.get_weights()
     steps = (
-        ("Mul", standardise.scale),
-        ("Add", standardise.offset),
+        ("Mul", scaling.scale),
+        ("Add", scaling.offset),
         ("MatMul", kernel),
         ("Add", bias),
     )

@@ -1,4 +1,4 @@
-"""Independent logistic regressions on standardised embeddings, one for each label.
+"""Independent logistic regressions on scaled embeddings, one for each label.
 
 All share one value of C, the inverse regularisation strength as in scikit-learn. They are fitted
 together, because one product of matrices for all labels is faster than many small ones.
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.heads.folds import Fold
-from trainers.heads.head import fit_standardisation
+from trainers.heads.head import fit_scaling
 from trainers.heads.linear import MAX_ITERATIONS, TOLERANCE
 from trainers.resources.blas_threads import one_blas_thread
 
@@ -23,7 +23,7 @@ class Regressions:
     """Fitted logistic regressions.
 
     Attributes:
-        scale, offset: (D,) the standardisation of the embeddings.
+        scale, offset: (D,) the scaling of the embeddings.
         kernel: (D, labels) float32.
         bias: (labels,) float32.
     """
@@ -51,7 +51,7 @@ def fit_path(
             number of views.
     """
     _, views, width = embeddings.shape
-    scale, offset = fit_standardisation(embeddings)
+    scale, offset = fit_scaling(embeddings)
     inputs = embeddings.reshape(-1, width) * scale + offset
     wanted = np.repeat(targets, views, axis=0)
     weights = np.zeros((width + 1, targets.shape[1]))  # the last row is the bias
@@ -93,7 +93,7 @@ def _minimise(
     """Minimise the mean binary cross-entropy plus the L2 penalty; return the weights.
 
     Args:
-        inputs: (n, D) standardised embeddings.
+        inputs: (n, D) scaled embeddings.
         targets: (n, labels).
         start: (D + 1, labels) the first weights.
         strength: the value of C.

@@ -15,7 +15,7 @@ from service.bundle.external_data import refers_to_external_data
 from service.errors import GraftError, ParityError
 from trainers.exporting import export
 from trainers.exporting.formats import Source
-from trainers.heads.head import build_head, fit_standardisation
+from trainers.heads.head import build_head, fit_scaling
 from trainers.model.classifier import Classifier, build_embedder, hash_weights
 from trainers.model.conversion import OPSET
 
@@ -30,7 +30,7 @@ def classifier() -> Classifier:
     body = backbone.load("none")
     embed = build_embedder(body)
     embeddings = np.asarray(embed(IMAGES.astype(np.float32), training=False))
-    head = build_head(*fit_standardisation(embeddings[:, None]), classes=4)
+    head = build_head(*fit_scaling(embeddings[:, None]), classes=4)
     head.set_weights([RNG.normal(size=weight.shape) for weight in head.get_weights()])
     return Classifier(backbone, body, embed, head, hash_weights(body))
 

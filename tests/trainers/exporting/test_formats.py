@@ -11,7 +11,7 @@ import pytest
 from plugins.registry import resolve
 from trainers.config import EXPORTS
 from trainers.exporting.formats import FORMATS, OPTIONAL_FORMATS, Source
-from trainers.heads.head import build_head, fit_standardisation
+from trainers.heads.head import build_head, fit_scaling
 from trainers.model.classifier import Classifier, build_embedder
 
 RNG = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def source() -> Source:
     body = backbone.load("none")
     embedder = build_embedder(body)
     embeddings = np.asarray(embedder(IMAGES.astype(np.float32), training=False))
-    head = build_head(*fit_standardisation(embeddings[:, None]), classes=4)
+    head = build_head(*fit_scaling(embeddings[:, None]), classes=4)
     head.set_weights([RNG.normal(size=weight.shape) for weight in head.get_weights()])
     return Source(Classifier(backbone, body, embedder, head, ""))
 

@@ -11,7 +11,7 @@ from plugins.registry import resolve
 from service.errors import ParityError
 from trainers.exporting import export, heat_maps
 from trainers.exporting.formats import Source
-from trainers.heads.head import build_head, fit_standardisation
+from trainers.heads.head import build_head, fit_scaling
 from trainers.model.classifier import Classifier, build_embedder
 
 RNG = np.random.default_rng(0)
@@ -25,7 +25,7 @@ def classifier() -> Classifier:
     body = backbone.load("none")
     embed = build_embedder(body)
     embeddings = np.asarray(embed(IMAGES.astype(np.float32), training=False))
-    head = build_head(*fit_standardisation(embeddings[:, None]), classes=4)
+    head = build_head(*fit_scaling(embeddings[:, None]), classes=4)
     head.set_weights([RNG.normal(size=weight.shape) for weight in head.get_weights()])
     return Classifier(backbone, body, embed, head, "")
 

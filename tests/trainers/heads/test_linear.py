@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from trainers.heads.examples import Examples, Pool
 from trainers.heads.folds import split_into_folds
-from trainers.heads.head import fit_standardisation
+from trainers.heads.head import fit_scaling
 from trainers.heads.linear import (
     DEFAULT_INVERSE_REGULARISATION,
     INVERSE_REGULARISATIONS,
@@ -45,7 +45,7 @@ def test_the_linear_head_is_logistic_regression_folded_into_layers(classes: int)
     data = examples(classes, views=1)
     head = fit_linear(data)
     strength = min(head.history, key=lambda row: row["val_loss"] or 0)["C"]
-    scale, offset = fit_standardisation(data.train)
+    scale, offset = fit_scaling(data.train)
     expected = LogisticRegression(C=strength or 0, tol=1e-6, max_iter=1000).fit(
         data.train[:, 0] * scale + offset, data.labels
     )

@@ -90,7 +90,7 @@ def test_channels_of_the_whole_picture_are_left_out() -> None:
     assert [node.op_type for node in part.graph.node] == ["MatMul"]
     joined = open_session(model.SerializeToString() + part.SerializeToString(), 1)
     kernel = np.asarray(head.get_layer("logits").kernel)
-    kernel = kernel * np.asarray(head.get_layer("standardise").scale)[:, None]
+    kernel = kernel * np.asarray(head.get_layer("scaling").scale)[:, None]
     expected = np.asarray(body(IMAGES))[..., :3] @ kernel[:3]
     (heat_maps,) = joined.run(["heat_maps"], {"images": IMAGES})
     np.testing.assert_allclose(heat_maps, expected, rtol=1e-4, atol=1e-3)

@@ -8,7 +8,7 @@ import pytest
 
 from plugins.registry import resolve
 from service.engine.onnx_session import open_session
-from trainers.heads.head import build_head, fit_standardisation
+from trainers.heads.head import build_head, fit_scaling
 from trainers.model.classifier import build_embedder
 from trainers.model.conversion import serving_function, to_onnx
 from trainers.model.onnx_head import join
@@ -29,7 +29,7 @@ def test_the_joined_model_computes_the_head_on_the_embedding(
     embedder: keras.Model, classes: int, activation: Any
 ) -> None:
     embeddings = np.asarray(embedder(IMAGES.astype(np.float32), training=False))
-    head = build_head(*fit_standardisation(embeddings[:, None]), classes, activation=activation)
+    head = build_head(*fit_scaling(embeddings[:, None]), classes, activation=activation)
     head.set_weights([RNG.normal(size=weight.shape) for weight in head.get_weights()])
     converted = to_onnx(serving_function(embedder), ("embedding",))
     before = converted.SerializeToString()

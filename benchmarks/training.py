@@ -11,7 +11,8 @@ as training time.
 
 First, whole processes are compared: the recipe, and the command `python -m trainers.run` with an
 empty cache, by default and with `--strategy features`. Their wall-clock seconds include the start,
-the imports, and everything until the process ends; for Graft also the exports and the report. All
+the imports, and everything until the process ends; for Graft also the exports, the report and
+measuring the test. All
 other times are seconds after the imports, which are reported separately. "Cold" is a run of Graft
 with an empty cache, "warm" is a second run with the cache of the first.
 """

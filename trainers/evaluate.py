@@ -54,10 +54,7 @@ def evaluate(model: str | None, data: Path, output: Path, progress: Progress) ->
     bundle = signature.load_verified(model or settings.model, settings.verify_key)
     summary.log_summary(bundle.manifest, log, "measuring")
     with progress.step("scanning"):
-        is_multi_label = bundle.manifest.is_multi_label
-        scan = scanning.scan(
-            data, progress=progress, task="multi-label" if is_multi_label else "single-label"
-        )
+        scan = scanning.scan(data, progress=progress, task=bundle.manifest.task)
     with (
         workspace(output) as work,
         closing(Cache(cache_folder() / "arrays", NO_LIMIT_BYTES, work, progress)) as cache,

@@ -78,7 +78,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("sizes", nargs="?", default="10,30,all")
     parser.add_argument("tools", nargs="?", default=",".join(TOOLS))
     parser.add_argument("--file", type=Path)
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name in options.tools.split(","):
+        if name not in TOOLS:
+            parser.error(f"unknown tool {name}: choose from {', '.join(TOOLS)}")
+    for size in options.sizes.split(","):
+        if size != "all" and not size.isdecimal():
+            parser.error(f"the size {size} is neither a number of pictures nor `all`")
+    return options
 
 
 def measure_each(
@@ -99,7 +106,7 @@ def measure_each(
         run = f"{name}, {size} pictures per class, seed {seed}"
         try:
             figures = measure(name, arguments)
-        except (OSError, subprocess.CalledProcessError, ValueError) as error:
+        except (OSError, subprocess.CalledProcessError, ValueError, KeyError, TypeError) as error:
             failures.append(f"{run} failed: {error}")
             print(failures[-1], file=sys.stderr, flush=True)
             continue
@@ -122,7 +129,7 @@ def measure(name: str, arguments: tuple[str, ...]) -> dict[str, float]:
 
     Raises:
         OSError, subprocess.CalledProcessError: the tool did not start, or failed.
-        ValueError: the last line that the tool printed is not JSON.
+        ValueError, KeyError, TypeError: the last line that the tool printed is not its result.
     """
     work = Path(arguments[2])
     environment = {

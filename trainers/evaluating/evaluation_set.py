@@ -189,12 +189,11 @@ def describe(chosen: EvaluationSet) -> Iterator[str]:
             "the folder, the accuracy is too high. To know, train the model again"
         )
     if chosen.is_multi_label:
-        kind, effect = (
-            "label",
-            ("is ignored, so a picture with no other label counts as one without labels"),
-        )
+        kind = "label"
+        effect = "is ignored, so a picture with no other label counts as one without labels"
         no_pictures = (
-            "labels of the model that no picture here has, so an answer with them is wrong"
+            "no picture here has these labels of the model, so an answer with one of them counts "
+            "as wrong"
         )
     else:
         kind, effect = "class", "does not count in the accuracy, and is measured as unknown"

@@ -29,7 +29,7 @@ class ValidationResult:
     Attributes:
         losses: (m,) cross-entropy of each picture in nats; empty if there were no pictures.
         hits: (m,) whether each picture is classified correctly. With several labels: whether each
-            label has a probability above 0.5 if the picture has it, and below if not.
+            label has a probability above 0.5 if the picture has it, and at most 0.5 if not.
         folds: number of folds that were held out in turn; 0 without cross-validation.
         mean_average_precision: of the labels, 0 to 1; None if each picture has one class, or if no
             picture has a label.

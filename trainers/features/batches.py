@@ -51,11 +51,12 @@ class Batches(keras.utils.PyDataset):
         self._inputs = inputs
         self.truth = truth
         if self.is_multi_label:
-            targets, weights = truth, np.ones(len(truth))
+            targets, weights = truth.astype(np.float32), np.ones(len(truth), np.float32)
         else:
-            targets, weights = np.eye(len(class_weights))[truth], class_weights[truth]
+            targets = np.eye(len(class_weights), dtype=np.float32)[truth]
+            weights = class_weights[truth]
         # The weight is the last column, because mixup mixes it in the same shares.
-        self._targets = np.column_stack([targets, weights]).astype(np.float32)
+        self._targets = np.column_stack([targets, weights])
         self._batch_size = batch_size
         self._seed = seed
         self._mixup = mixup

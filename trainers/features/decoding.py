@@ -15,7 +15,8 @@ from trainers.dataset.dataset import Dataset
 from trainers.dataset.decoded_images import Images, Rows
 
 MAX_PREFETCHED = 2000
-"""Up to this number of training pictures, `prefetch` decodes them, too."""
+"""Up to this number of training pictures, `prefetch` decodes them, too. This takes about as long as
+TensorFlow needs to start."""
 
 
 def decode_lazily(dataset: Dataset, size: int, cache: Cache) -> Dataset:
@@ -45,4 +46,4 @@ def prefetch(dataset: Dataset) -> None:
     training pictures, so these are decoded early only if they are few.
     """
     is_small = len(dataset.rows("train")) <= MAX_PREFETCHED
-    dataset.prefetch(*("train",) * is_small, "validation", "test")
+    dataset.prefetch(*(("train", "validation", "test") if is_small else ("validation", "test")))

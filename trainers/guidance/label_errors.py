@@ -53,7 +53,7 @@ class Suspects:
         return cls(0, indexes, indexes, scores, scores, reason)
 
 
-def find_wrong_labels(
+def find_multi_label_suspects(
     probabilities: NDArray[np.float32], targets: NDArray[np.bool_], rows: NDArray[np.int64]
 ) -> Suspects:
     """Find the pictures that may lack a label, or have one that is wrong.
@@ -66,6 +66,8 @@ def find_wrong_labels(
     is_examined = np.isfinite(probabilities).all(axis=1)
     probabilities, targets = probabilities[is_examined], targets[is_examined]
     rows = rows[is_examined]
+    if not len(rows):
+        return Suspects.unknown("no label has two different pictures")
     answers, support = probabilities > 0.5, targets.sum(axis=0)
     f1 = 2 * (answers & targets).sum(axis=0) / np.maximum(support + answers.sum(axis=0), 1)
     examined = np.flatnonzero((support >= MIN_LABELLED) & (f1 >= MIN_F1))

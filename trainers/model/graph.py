@@ -20,13 +20,14 @@ def split_at_trainable(
     Both parts share their layers with the model. The frozen part has a single output tensor, which
     is computed before all trainable layers. After it is computed, no earlier tensor is used. If
     there are several such tensors, the last one is chosen that has at most `max_values` values per
-    picture; if all have more, the smallest one. If no layer with weights comes before the first
-    trainable layer, the frozen part contains no layers.
+    picture; if all have more, the smallest one. If there is none after a layer with weights, the
+    frozen part contains no layers.
     """
     copy, calls = _list_calls(model)
     tensors = _frozen_tensors(copy.input, calls)
     small = [tensor for tensor in tensors if _count_values(tensor) <= max_values]
-    tensor = (small or sorted(tensors, key=_count_values, reverse=True) or [copy.input])[-1]
+    smallest = min(reversed(tensors), key=_count_values, default=copy.input)
+    tensor = small[-1] if small else smallest
     return keras.Model(copy.input, tensor), keras.Model(tensor, copy.output)
 
 

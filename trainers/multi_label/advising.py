@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from trainers.guidance.advice import Advice
-from trainers.guidance.label_errors import find_wrong_labels
+from trainers.guidance.label_errors import find_multi_label_suspects
 from trainers.guidance.learning_curve import LearningCurve
 from trainers.heads.folds import split_into_folds
 from trainers.multi_label.linear import predict_out_of_fold
@@ -35,13 +35,13 @@ def advise(context: TrainingContext, strength: float) -> Advice:
     try:
         budget.check()
         embeddings = extract_embeddings(context, pictures, 1, budget).read_all()
+        targets = dataset.targets[sample.rows]
+        folds = split_into_folds(dataset.labels[sample.rows], sample.groups, sample.draws)
+        with context.progress.step("looking for wrong labels"):
+            (probabilities,) = predict_out_of_fold(embeddings, targets, folds, (strength,), budget)
     except TimeBudgetSpentError:
         return Advice.unknown(NO_TIME)
-    targets = dataset.targets[sample.rows]
-    folds = split_into_folds(dataset.labels[sample.rows], sample.groups, sample.draws)
-    with context.progress.step("looking for wrong labels"):
-        (probabilities,) = predict_out_of_fold(embeddings, targets, folds, (strength,))
-        suspects = find_wrong_labels(probabilities, targets, sample.rows)
+    suspects = find_multi_label_suspects(probabilities, targets, sample.rows)
     advice = Advice(suspects, NO_CURVE)
     log.info("%s", advice)
     return advice

@@ -16,6 +16,7 @@ from trainers.heads.folds import Fold
 from trainers.heads.head import fit_scaling
 from trainers.heads.linear import MAX_ITERATIONS, TOLERANCE
 from trainers.resources.blas_threads import one_blas_thread
+from trainers.resources.time_budget import UNLIMITED, TimeBudget
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def predict_out_of_fold(
     targets: NDArray[np.bool_],
     folds: Sequence[Fold],
     strengths: Sequence[float],
+    budget: TimeBudget = UNLIMITED,
 ) -> NDArray[np.float32]:
     """Return the probabilities (strengths, n, labels) from the regressions of the other folds.
 
@@ -74,11 +76,15 @@ def predict_out_of_fold(
 
     Args:
         embeddings, targets, strengths: as for `fit_path`; the first view is classified.
+
+    Raises:
+        TimeBudgetSpentError: the time budget was spent before the last fold.
     """
     probabilities = np.full((len(strengths), *targets.shape), np.nan, np.float32)
     for fold in folds:
         path = fit_path(embeddings[fold.train], targets[fold.train], strengths)
         for index, regressions in enumerate(path):
+            budget.check()
             held_out = embeddings[fold.validation, 0]
             probabilities[index, fold.validation] = regressions.predict(held_out)
     return probabilities

@@ -29,12 +29,14 @@ NO_LABELS = "none of the labels"
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A picture with wrong labels, as the report shows it.
+class LabelledThumbnail:
+    """A picture whose labels in the table and in the answer differ, as the report shows it.
 
     Attributes:
         data_uri: the thumbnail.
-        missing, extra: labels that the answer lacks, and labels that it should not have.
+        score: for a mistake, how sure the answer is; for a suspect, how sure the suggestion is.
+        missing: labels that the table has, but not the answer.
+        extra: labels that the answer has, but not the table.
     """
 
     data_uri: str
@@ -116,7 +118,9 @@ def _card(manifest: Manifest, metrics: Mapping[str, Any], config: TrainingConfig
     }
 
 
-def list_suspects(recorded: Mapping[str, Any], pictures: LabelledPictures) -> list[Mistake]:
+def list_suspects(
+    recorded: Mapping[str, Any], pictures: LabelledPictures
+) -> list[LabelledThumbnail]:
     """Return thumbnails of pictures whose labels may be wrong, the most suspicious first.
 
     Args:
@@ -136,7 +140,7 @@ def list_suspects(recorded: Mapping[str, Any], pictures: LabelledPictures) -> li
 
 def list_mistakes(
     recorded: Sequence[Mapping[str, Any]], pictures: LabelledPictures
-) -> list[Mistake]:
+) -> list[LabelledThumbnail]:
     """Return thumbnails of pictures with wrong labels, at most MAX_MISTAKES, in the given order.
 
     Args:
@@ -145,7 +149,7 @@ def list_mistakes(
     shown = recorded[:MAX_MISTAKES]
     rows = np.array([pictures.paths.index(mistake["path"]) for mistake in shown], np.int64)
     return [
-        Mistake(
+        LabelledThumbnail(
             gallery.shrink(image),
             mistake["path"],
             mistake["score"],

@@ -21,7 +21,12 @@ from trainers.heads.linear import DEFAULT_INVERSE_REGULARISATION, INVERSE_REGULA
 from trainers.multi_label.advising import advise
 from trainers.multi_label.linear import Regressions, fit_path, predict_out_of_fold
 from trainers.phases.context import TrainingContext
-from trainers.phases.head_phase import MAX_EMBEDDING_BYTES, draw_sample, extract_embeddings
+from trainers.phases.head_phase import (
+    MAX_EMBEDDING_BYTES,
+    draw_sample,
+    extract_embeddings,
+    require_finite,
+)
 from trainers.phases.refitting import MAX_PICTURES
 from trainers.phases.transfer_learning import TrainedClassifier, run_phases
 from trainers.progress import log
@@ -79,9 +84,13 @@ def train_head(context: TrainingContext) -> Head:
 
 
 def refit(context: TrainingContext, head: Head) -> Head:
-    """Train a cross-validated head once more, on the training and the validation pictures."""
-    if head.held_out is None:
-        return head
+    """Train a cross-validated head once more, on the training and the validation pictures.
+
+    If the time budget is spent, the result is the head itself, without the predictions of
+    cross-validation.
+    """
+    if head.held_out is None or context.time_budget.is_spent():
+        return replace(head, held_out=None)
     rows = _rows(context)
     embeddings = _embed(context, rows, head.views)
     model, validation = _fit(context, rows, embeddings, np.full(len(rows), True), head.strength)
@@ -126,16 +135,26 @@ def _validate_views(
 
     Returns:
         The embeddings (n, views, D) by number of views, and the candidates; none without folds.
+
+    Raises:
+        WeightsError: embeddings are infinite or not a number.
     """
-    targets = context.dataset.targets[rows]
+    targets, budget = context.dataset.targets[rows], context.time_budget
     embeddings = {1: _embed(context, rows, 1)}
+    require_finite(context, embeddings[1])
+    strengths: Sequence[float] = INVERSE_REGULARISATIONS
+    if budget.is_spent():
+        strengths = (DEFAULT_INVERSE_REGULARISATION,)
     with context.progress.step("training the head"):
-        candidates = _validate(embeddings[1], targets, folds)
-    several = _embed_views(context, rows, embeddings[1].nbytes)
-    if several is not None and candidates:
-        embeddings[several.shape[1]] = several
-        with context.progress.step("training the head"):
-            candidates += _validate(several, targets, folds)
+        candidates = _validate(embeddings[1], targets, folds, strengths)
+    try:
+        several = _embed_views(context, rows, embeddings[1].nbytes)
+        if several is not None and candidates:
+            with context.progress.step("training the head"):
+                candidates += _validate(several, targets, folds, strengths, budget)
+            embeddings[several.shape[1]] = several
+    except TimeBudgetSpentError:
+        log.info("the time budget is spent: the head is trained on one view of each picture only")
     return embeddings, candidates
 
 
@@ -159,24 +178,33 @@ def _embed(
 def _embed_views(
     context: TrainingContext, rows: NDArray[np.int64], bytes_of_one: int
 ) -> NDArray[np.float32] | None:
-    """Return the embeddings of all views; None if that takes too long or too much memory."""
-    views, budget = context.train.views, context.time_budget
-    if views == 1 or views * bytes_of_one > MAX_EMBEDDING_BYTES or budget.is_spent():
+    """Return the embeddings of all views; None if there is one, or if they need too much memory.
+
+    Raises:
+        TimeBudgetSpentError: the time budget was spent before all were computed.
+    """
+    views = context.train.views
+    if views == 1 or views * bytes_of_one > MAX_EMBEDDING_BYTES:
         return None
-    try:
-        return _embed(context, rows, views, budget)
-    except TimeBudgetSpentError:
-        log.info("the time budget is spent: the head is trained on one view of each picture only")
-        return None
+    context.time_budget.check()
+    return _embed(context, rows, views, context.time_budget)
 
 
 def _validate(
-    embeddings: NDArray[np.float32], targets: NDArray[np.bool_], folds: Sequence[Fold]
+    embeddings: NDArray[np.float32],
+    targets: NDArray[np.bool_],
+    folds: Sequence[Fold],
+    strengths: Sequence[float],
+    budget: TimeBudget = UNLIMITED,
 ) -> list[_Candidate]:
-    """Return the held-out predictions for each value of C; nothing without folds."""
+    """Return the held-out predictions for each value of C; nothing without folds.
+
+    Raises:
+        TimeBudgetSpentError: the time budget was spent before the last fold.
+    """
     if not folds:
         return []
-    probabilities = predict_out_of_fold(embeddings, targets, folds, INVERSE_REGULARISATIONS)
+    probabilities = predict_out_of_fold(embeddings, targets, folds, strengths, budget)
     is_known = np.isfinite(probabilities[0, :, 0])
     is_cross_validated = len(folds) > 1
     return [
@@ -188,7 +216,7 @@ def _validate(
             ),
             predicted,
         )
-        for strength, predicted in zip(INVERSE_REGULARISATIONS, probabilities, strict=True)
+        for strength, predicted in zip(strengths, probabilities, strict=True)
     ]
 
 

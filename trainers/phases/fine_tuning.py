@@ -98,7 +98,9 @@ def split_off_frozen(
     if not parts:
         return classifier.embedder, context.train, context.validation
     frozen, trainable = parts
-    origin = f"{context.network.identity} first {len(frozen.operations)} operations"
+    # The shape tells the places apart at which the network can be split.
+    place = f"below the last {plan.layers} layers, {frozen.output_shape}"
+    origin = f"{context.network.identity} {place}"
 
     @cache
     def load_extractor() -> FeatureExtractor:

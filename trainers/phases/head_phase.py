@@ -79,12 +79,7 @@ def load_examples(context: TrainingContext, views: int, budget: TimeBudget = UNL
         WeightsError: embeddings of training pictures are infinite or not a number.
     """
     train = extract_embeddings(context, context.train, views, budget).read_all()
-    if not np.isfinite(train.sum(dtype=np.float64)):
-        raise WeightsError(
-            f"the embeddings of {context.network.backbone.name} with the weights "
-            f"{context.network.weights} are infinite or not a number: choose other --weights, or "
-            "another --image-size"
-        )
+    require_finite(context, train)
     pool = None
     if is_cross_validated(context):
         view_numbers = context.train.view_numbers[:views]
@@ -98,6 +93,16 @@ def load_examples(context: TrainingContext, views: int, budget: TimeBudget = UNL
         len(context.dataset.classes),
         pool,
     )
+
+
+def require_finite(context: TrainingContext, embeddings: NDArray[np.float32]) -> None:
+    """Raise WeightsError if an embedding is infinite or not a number."""
+    if not np.isfinite(embeddings.sum(dtype=np.float64)):
+        raise WeightsError(
+            f"the embeddings of {context.network.backbone.name} with the weights "
+            f"{context.network.weights} are infinite or not a number: choose other --weights, or "
+            "another --image-size"
+        )
 
 
 def is_cross_validated(context: TrainingContext) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def one_blas_thread() -> AbstractContextManager[Any]:
     """Return a context in which BLAS computes in one thread."""
-    context: AbstractContextManager[Any] = _controller().limit(limits=1)
+    context: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
     return context
 
 

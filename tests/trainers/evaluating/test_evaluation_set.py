@@ -139,7 +139,8 @@ def test_labels_are_matched_by_name_and_unknown_ones_are_ignored(
         "labels"
     )
     assert absent == (
-        "labels of the model that no picture here has, so an answer with them is wrong: `blue`"
+        "no picture here has these labels of the model, so an answer with one of them counts as "
+        "wrong: `blue`"
     )
 
 

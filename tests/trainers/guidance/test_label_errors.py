@@ -8,8 +8,8 @@ from trainers.guidance.label_errors import (
     MIN_ACCURACY,
     MIN_LABELLED,
     count_label_errors,
+    find_multi_label_suspects,
     find_suspects,
-    find_wrong_labels,
 )
 
 LABELS = np.arange(200) % 4
@@ -85,7 +85,7 @@ def test_labels_that_are_missing_or_wrong_are_suspects() -> None:
     changed = rng.choice(200, 12, replace=False)
     targets = truth.copy()
     targets[changed, changed % 2] ^= True
-    found = find_wrong_labels(unsure(truth), targets, ROWS)
+    found = find_multi_label_suspects(unsure(truth), targets, ROWS)
     assert set(found.rows) <= set(ROWS[changed])
     assert len(found.rows) >= 6  # as many as are above the mean probability
     np.testing.assert_array_equal(found.suggested, truth[found.rows - 1000])
@@ -101,9 +101,9 @@ def test_rare_labels_and_pictures_without_an_answer_are_not_examined() -> None:
     probabilities[150, 0] = 1  # the label is rare
     probabilities[160, 1] = 1
     probabilities[161:] = np.nan
-    found = find_wrong_labels(probabilities, targets, ROWS)
+    found = find_multi_label_suspects(probabilities, targets, ROWS)
     assert (found.rows.tolist(), found.examined) == ([1160], 161)
-    rare = find_wrong_labels(probabilities[:, :1], targets[:, :1], ROWS)
+    rare = find_multi_label_suspects(probabilities[:, :1], targets[:, :1], ROWS)
     assert len(rare.rows) == rare.examined == 0
     assert rare.reason.startswith("no label has 10 pictures or more, and an F1 score of 0.8")
 
@@ -114,5 +114,5 @@ def test_a_label_that_heads_do_not_recognise_is_not_examined() -> None:
     probabilities = unsure(targets)
     probabilities[7:20, 0] = 0.1  # most pictures with the label, but 93% of all are right
     probabilities[110, 1] = 0.99
-    found = find_wrong_labels(probabilities, targets, ROWS)
+    found = find_multi_label_suspects(probabilities, targets, ROWS)
     assert found.rows.tolist() == [1110]

@@ -6,6 +6,7 @@ from sklearn.linear_model import LogisticRegression
 
 from trainers.heads.folds import Fold
 from trainers.multi_label.linear import fit_path, predict_out_of_fold, sigmoid
+from trainers.resources.time_budget import TimeBudget, TimeBudgetSpentError
 
 RNG = np.random.default_rng(0)
 EMBEDDINGS = RNG.normal(3, 2, (80, 1, 6)).astype(np.float32)
@@ -15,7 +16,7 @@ TARGETS = np.column_stack([EMBEDDINGS[:, 0, 0] > 3, EMBEDDINGS[:, 0, 1] > 4, np.
 def test_each_label_gets_the_logistic_regression_of_scikit_learn() -> None:
     *_, fitted = fit_path(EMBEDDINGS, TARGETS, (0.01, 0.1))
     inputs = EMBEDDINGS[:, 0] * fitted.scale + fitted.offset
-    np.testing.assert_allclose(inputs.std(axis=0), 1, rtol=1e-4)
+    assert inputs.var(axis=0).mean() == pytest.approx(1, rel=1e-4)
     predicted = fitted.predict(EMBEDDINGS[:, 0])
     for label in range(2):
         expected = LogisticRegression(C=0.1, tol=1e-6).fit(inputs, TARGETS[:, label])
@@ -33,6 +34,12 @@ def test_copies_of_all_views_do_not_change_the_result() -> None:
     (once,) = fit_path(EMBEDDINGS, TARGETS, (0.1,))
     (twice,) = fit_path(np.repeat(EMBEDDINGS, 2, axis=1), TARGETS, (0.1,))
     np.testing.assert_allclose(once.kernel, twice.kernel, atol=0.01)
+
+
+def test_the_time_budget_is_checked_for_each_fold_and_value_of_c() -> None:
+    folds = [Fold(np.arange(40), np.arange(40, 80)), Fold(np.arange(40, 80), np.arange(40))]
+    with pytest.raises(TimeBudgetSpentError):
+        predict_out_of_fold(EMBEDDINGS, TARGETS, folds, (0.1,), TimeBudget(seconds=0.0))
 
 
 def test_a_large_logit_has_no_overflow() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from plugins.base import WeightsError
 from trainers.evaluation.selection import ValidationResult
 from trainers.features.batches import Batches
 from trainers.multi_label import training
@@ -59,8 +60,28 @@ def test_with_many_pictures_the_validation_pictures_are_held_out(
     )
 
 
-def test_without_time_one_view_is_used(start: Start) -> None:
-    assert training.train_head(start(time_budget=1e-9)).views == 1
+def test_without_time_one_head_of_one_view_is_trained(start: Start) -> None:
+    context = start(time_budget=1e-9)
+    head = training.train_head(context)
+    assert (head.views, len(head.history)) == (1, 1)
+    refitted = training.refit(context, head)
+    assert refitted.held_out is None
+    assert refitted.model is head.model
+
+
+def test_embeddings_that_are_not_finite_are_an_error(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed = training._embed
+
+    def spoil(*arguments: Any) -> Any:
+        embeddings = embed(*arguments)
+        embeddings[0] = np.nan
+        return embeddings
+
+    monkeypatch.setattr(training, "_embed", spoil)
+    with pytest.raises(WeightsError, match="are infinite or not a number"):
+        training.train_head(start())
 
 
 @pytest.mark.slow

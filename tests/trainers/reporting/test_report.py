@@ -323,7 +323,7 @@ def test_what_to_do_next_has_suspects_a_curve_and_a_command(page: Write) -> None
     html = page(*CATS)
     section = html[html.index('aria-labelledby="next"') : html.index('aria-labelledby="mistakes"')]
     text = page_text(f"<body>{section}")
-    assert "31 of 1,200 labels may be wrong." in text
+    assert "31 of 1,200 pictures may have wrong labels." in text
     assert "lists all 31, 1 are shown" in text
     assert "75.0% dog labelled cat 0&lt;i&gt;.png" in text
     assert "With twice as many pictures, about 88% would be right." in text

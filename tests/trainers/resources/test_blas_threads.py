@@ -9,8 +9,9 @@ def test_blas_has_one_thread_inside_the_context_only() -> None:
         blas = ThreadpoolController().select(user_api="blas")
         return [library.num_threads for library in blas.lib_controllers]
 
-    before = count_threads()
-    assert before
-    with one_blas_thread():
-        assert set(count_threads()) == {1}
-    assert count_threads() == before
+    with ThreadpoolController().limit(limits=2, user_api="blas"):
+        before = count_threads()
+        assert set(before) == {2}
+        with one_blas_thread():
+            assert set(count_threads()) == {1}
+        assert count_threads() == before

@@ -38,7 +38,7 @@ WHOLE_RUNS = {
     "Graft's whole process": "auto",
     "Graft's whole process, --strategy features": "features",
 }
-"""The strategy of each run of the command."""
+"""The value of --strategy for each run that is timed as a whole process."""
 Z95 = 1.96
 
 

@@ -1,4 +1,4 @@
-"""The results of the tools: lines of JSON in a file, and the table that is made of them."""
+"""The results of the tools: a JSON Lines file, and the table made from it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Key = tuple[str, str, str]
-"""Size, tool and seed."""
+"""The number of training pictures per class (or "all"), the tool, and the seed."""
 Figures = dict[str, float]
 
 COLUMNS = (
@@ -22,13 +22,13 @@ COLUMNS = (
     "log loss",
     "ECE",
     "minutes",
-    "processor minutes",
+    "CPU minutes",
 )
 Z95 = 1.96
 
 
 def append(path: Path, key: Key, figures: Figures) -> None:
-    """Append a result to a file, which is made if it does not exist."""
+    """Append a result to a file; create the file if it does not exist."""
     size, tool, seed = key
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps({"size": size, "tool": tool, "seed": seed, **figures})
@@ -99,7 +99,7 @@ def summarise(results: dict[str, Figures], graft: dict[str, Figures]) -> list[st
         f"{mean('log loss'):.3f}",
         f"{mean('calibration error'):.3f}",
         f"{mean('seconds') / 60:.2f}",
-        f"{mean('processor seconds') / 60:.2f}",
+        f"{mean('CPU seconds') / 60:.2f}",
     ]
 
 

@@ -91,7 +91,7 @@ def parse() -> argparse.Namespace:
 def measure_each(
     names: list[str], path: Path, size: str, arguments: tuple[str, str, str, str]
 ) -> list[str]:
-    """Measure tools on the same pictures, and append each result to a file.
+    """Run each tool on the same pictures, and append its result to a file.
 
     Args:
         names: the tools.
@@ -124,7 +124,7 @@ def default_file(plugin: str, folder: Path) -> Path:
 def measure(name: str, arguments: tuple[str, ...]) -> dict[str, float]:
     """Run a tool; return its accuracy, log loss, calibration error, and the seconds it took.
 
-    `processor seconds` are those of the process and its children: other programs on the machine
+    `CPU seconds` are those of the process and its children: other programs on the machine
     change them less than `seconds`.
 
     Raises:
@@ -139,12 +139,12 @@ def measure(name: str, arguments: tuple[str, ...]) -> dict[str, float]:
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
     command = [TOOLS[name], str(PEERS / f"{name}_tool.py"), *arguments]
-    started, processor_started = time.monotonic(), processor_seconds_of_children()
+    started, cpu_started = time.monotonic(), cpu_seconds_of_children()
     completed = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, text=True, check=True
     )
     seconds = time.monotonic() - started
-    processor_seconds = processor_seconds_of_children() - processor_started
+    cpu_seconds = cpu_seconds_of_children() - cpu_started
     result = json.loads(completed.stdout.strip().rpartition("\n")[2])
     probabilities, labels = np.array(result["probabilities"]), np.array(result["labels"])
     true = probabilities[np.arange(len(labels)), labels]
@@ -154,11 +154,11 @@ def measure(name: str, arguments: tuple[str, ...]) -> dict[str, float]:
         "log loss": float(-np.log(np.clip(true, 1e-7, 1)).mean()),
         "calibration error": calibration_error(probabilities.max(axis=1), hits),
         "seconds": seconds - result["test_seconds"],
-        "processor seconds": processor_seconds - result["test_processor_seconds"],
+        "CPU seconds": cpu_seconds - result["test_cpu_seconds"],
     }
 
 
-def processor_seconds_of_children() -> float:
+def cpu_seconds_of_children() -> float:
     """Return the user and system seconds of all child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime

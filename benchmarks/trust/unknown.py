@@ -6,8 +6,8 @@ Each seed makes another split and another head, which is trained on the cached f
 backbone, and calibrated as in a run. The novelty is computed by the code of the service, but no
 bundle is written, so that ten seeds take minutes. The test pictures are compared with those of
 other folders, with drawn pictures and with noise. Then each class is left out of the training in
-turn, and its pictures are compared with the test pictures of the other classes. The figures are
-AUROC: the probability that an unknown picture is more novel than a test picture.
+turn, and its pictures are compared with the test pictures of the other classes. The metric is
+AUROC: the probability that an unknown picture gets a higher novelty than a test picture.
 """
 
 from __future__ import annotations

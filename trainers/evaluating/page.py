@@ -1,6 +1,6 @@
 """The HTML page of an evaluation: the sections of a report that need no training.
 
-The template extends that of the report, of models with one class or with several labels.
+The template extends the report's template: the single-label one or the multi-label one.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 def mean_average_precision(
     probabilities: NDArray[np.floating], truth: NDArray[np.bool_]
 ) -> float | None:
-    """Return the mean of the labels that pictures have; None if no picture has a label.
+    """Return the mean average precision of the labels in use; None if no picture has a label.
 
     Args:
         probabilities, truth: (n, labels).

@@ -1,7 +1,7 @@
 """Selection of the better of two classifiers, by their results on the same validation pictures.
 
-The truth about m pictures has the shape that scikit-learn gives it: (m,) int64 class indexes if
-each picture has one class, or (m, labels) bool if a picture has any number of labels.
+The true labels of m pictures are arrays as in scikit-learn: (m,) int64 class indexes of
+single-label pictures, or (m, labels) bool of multi-label pictures.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class ValidationResult:
     def from_probabilities(
         cls, probabilities: NDArray[np.floating], truth: Truth, folds: int = 0
     ) -> ValidationResult:
-        """Compute the result from probabilities (m, classes) and the truth about the pictures."""
+        """Compute the result from probabilities (m, classes) and the true labels."""
         losses = cross_entropies(probabilities, truth)
         if truth.ndim == 1:
             return cls(losses, probabilities.argmax(axis=1) == truth, folds)
@@ -73,13 +73,13 @@ class ValidationResult:
 
     @property
     def score(self) -> float:
-        """The figure by which `should_replace` compares: mean average precision, or accuracy."""
+        """The metric that `should_replace` compares: mean average precision or accuracy, 0 to 1."""
         precision = self.mean_average_precision
         return self.accuracy if precision is None else precision
 
     @property
     def score_name(self) -> str:
-        """The name of `score`."""
+        """What `score` is: "accuracy" or "mean average precision"."""
         return "accuracy" if self.mean_average_precision is None else "mean average precision"
 
     @property

@@ -50,7 +50,7 @@ def _list_calls(model: keras.Model) -> tuple[keras.Model, list[Call]]:
 
 
 def _frozen_tensors(images: Any, calls: Sequence[Call]) -> list[Any]:
-    """Return the tensors, in order, at which the graph can be split after layers with weights."""
+    """Return the tensors, in order, where the graph can be split behind a layer with weights."""
     last_use = {id(tensor): at for at, (_, inputs, _) in enumerate(calls) for tensor in inputs}
     tensors, latest_use, has_weights = [], last_use[id(images)], False
     for at, (operation, _, outputs) in enumerate(calls):

@@ -23,7 +23,7 @@ NO_CURVE = LearningCurve.unknown("it is not measured if pictures have several la
 
 
 def advise(context: TrainingContext, strength: float) -> Advice:
-    """Find labels that may be wrong or missing; there is no learning curve.
+    """Find labels that may be wrong or missing. No learning curve is measured.
 
     Args:
         strength: the value of C of the head of the run.

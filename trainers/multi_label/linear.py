@@ -70,7 +70,7 @@ def predict_out_of_fold(
     strengths: Sequence[float],
     budget: TimeBudget = UNLIMITED,
 ) -> NDArray[np.float32]:
-    """Return the probabilities (strengths, n, labels) from the regressions of the other folds.
+    """Return out-of-fold probabilities (strengths, n, labels) for each value of C.
 
     The row of a picture that is in no fold is NaN.
 

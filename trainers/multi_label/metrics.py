@@ -21,7 +21,7 @@ AVERAGES = ("macro_f1", "micro_f1", "mean_average_precision")
 
 
 class LabelledPictures(Pictures, Protocol):
-    """Pictures with any number of labels: a `Dataset`, or the pictures of another table.
+    """Multi-label pictures: a `Dataset`, or the pictures of another table.
 
     Attributes:
         targets: (N, labels) whether each picture has each label.

@@ -17,7 +17,7 @@ def run(
 ) -> None:
     """Train with the arguments of the command line, and print the answers for the test pictures.
 
-    The line also has the seconds and the processor seconds of `classify`.
+    The line also has the seconds and the CPU seconds of `classify`.
 
     Args:
         train: makes a model from plugin, weights, folder of work and seed. The training pictures
@@ -27,18 +27,18 @@ def run(
     """
     plugin, weights, work, seed = sys.argv[1:]
     model = train(plugin, weights, Path(work), int(seed))
-    started, processor_started = time.monotonic(), _processor_seconds()
+    started, cpu_started = time.monotonic(), _cpu_seconds()
     probabilities, labels = classify(model, Path(work, "pictures", "test"))
     result = {
         "probabilities": probabilities,
         "labels": labels,
         "test_seconds": time.monotonic() - started,
-        "test_processor_seconds": _processor_seconds() - processor_started,
+        "test_cpu_seconds": _cpu_seconds() - cpu_started,
     }
     print(json.dumps(result))
 
 
-def _processor_seconds() -> float:
+def _cpu_seconds() -> float:
     """Return the user and system seconds of this process and of its children that have ended."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)

@@ -15,7 +15,7 @@ busy = "import time\\nwhile time.process_time() < 0.2: pass"
 subprocess.run([sys.executable, "-c", busy], check=True)
 answers = {"probabilities": [[0.8, 0.2], [0.6, 0.4]], "labels": [0, 1]}
 print("a line that is not the result")
-print(json.dumps({**answers, "test_seconds": 0.1, "test_processor_seconds": 0.1}))
+print(json.dumps({**answers, "test_seconds": 0.1, "test_cpu_seconds": 0.1}))
 """
 
 
@@ -59,9 +59,9 @@ def test_the_other_tools_go_on_and_missing_results_are_measured_later(
     }
 
 
-def test_processor_seconds_are_those_of_the_tool_and_its_children(bench: Path) -> None:
+def test_cpu_seconds_are_those_of_the_tool_and_its_children(bench: Path) -> None:
     figures = run.measure("graft", ("a:b", "none", str(bench), "0"))
-    assert 0.1 <= figures["processor seconds"] < 10
+    assert 0.1 <= figures["CPU seconds"] < 10
 
 
 @pytest.mark.parametrize("name", run.TOOLS)
